@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cassert>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <sluice/kv/block_key.hpp>
+#include <sluice/kv/layout.hpp>
+
+namespace sluice {
+
+/// Where one request's wish for one block stands.
+enum class want : std::uint8_t {
+    none,      ///< not to be loaded
+    cached,    ///< in L1, not held yet: the reservation takes it
+    queued,    ///< waits for a stage on the way to L2
+    moving,    ///< a stage on the way to L2 works on it, for whoever waits
+    landed,    ///< in L2
+    copying,   ///< L2 to L1
+    loaded,    ///< in L1, held
+    draining,  ///< given up, but a copy to the request's own page is still under way
+};
+
+constexpr bool is_waiting(want w) noexcept { return w >= want::cached && w <= want::copying; }
+
+/// One block of one request. Lives in an array of its request, at `index`; while it waits for the
+/// block it is linked into the block's entry.
+struct block_ref {
+    block_ref* previous = nullptr;
+    block_ref* next = nullptr;
+    std::uint32_t entry = UINT32_MAX;
+    std::uint32_t index : 24 = 0;
+    std::uint32_t present : 1 = 0;  ///< lookup found it, and it has not been lost since
+    want state : 7 = want::none;
+};
+
+/// What is known of one block, whoever asks: where it is, and who waits for it.
+struct block_entry {
+    enum class level : std::uint8_t { absent, coming, present };
+
+    block_key key;
+    std::uint8_t group = 0;
+    std::uint8_t stage = 0;  ///< the stage on the way to L2 that it is at, while `l2` is coming
+    bool moving = false;     ///< and that stage works on it
+    bool overdue = false;    ///< and its soft timeout has passed: not worth waiting for
+    bool copying = false;    ///< a copy to `l1_slot` is under way
+    level l2 = level::absent;
+    level l1 = level::absent;  ///< coming: a slot is reserved for it
+    slot_id l2_slot = no_slot;
+    slot_id l1_slot = no_slot;
+    std::uint32_t chain = 0;  // next in its bucket, index + 1
+    std::uint32_t users = 0;  ///< requests that name it
+    block_ref* waiters = nullptr;
+};
+
+/// The residency index: every block that is in L1 or L2, on its way, or named by a request.
+///
+/// Entries are named by number and do not move. An entry lives while somebody names it or a slot
+/// holds it. Belongs to one loop.
+class block_table {
+ public:
+    block_table() : buckets_(64, 0) {}
+
+    /// The entry of a block of a group, made if there is none; has one user more.
+    std::uint32_t intern(const block_key& key, std::uint8_t group) {
+        const std::uint64_t hash = key.hash() + group;
+        for (std::uint32_t at = buckets_[hash & mask()]; at != 0;) {
+            block_entry& e = (*this)[at - 1];
+            if (e.key == key && e.group == group) {
+                ++e.users;
+                return at - 1;
+            }
+            at = e.chain;
+        }
+        if (size_ + 1 > buckets_.size()) {
+            grow();
+        }
+        const std::uint32_t id = take();
+        block_entry& e = (*this)[id];
+        e = block_entry{};
+        e.key = key;
+        e.group = group;
+        e.users = 1;
+        e.chain = buckets_[hash & mask()];
+        buckets_[hash & mask()] = id + 1;
+        ++size_;
+        return id;
+    }
+
+    [[nodiscard]] block_entry& operator[](std::uint32_t id) noexcept {
+        return pages_[id / page_size][id % page_size];
+    }
+
+    /// One user less; forgets the entry when nothing needs it.
+    void release(std::uint32_t id) noexcept {
+        assert((*this)[id].users > 0);
+        --(*this)[id].users;
+        forget_if_unused(id);
+    }
+
+    /// To be called when a slot has let go of the block.
+    void forget_if_unused(std::uint32_t id) noexcept {
+        block_entry& e = (*this)[id];
+        if (e.users > 0 || e.l2_slot != no_slot || e.l1_slot != no_slot) {
+            return;
+        }
+        assert(e.waiters == nullptr);
+        std::uint32_t* at = &buckets_[(e.key.hash() + e.group) & mask()];
+        while (*at != id + 1) {
+            at = &(*this)[*at - 1].chain;
+        }
+        *at = e.chain;
+        e.chain = unused_;
+        unused_ = id + 1;
+        --size_;
+    }
+
+    /// \name Waiters
+    ///@{
+    void link(block_ref& ref) noexcept {
+        block_entry& e = (*this)[ref.entry];
+        ref.previous = nullptr;
+        ref.next = e.waiters;
+        if (e.waiters != nullptr) {
+            e.waiters->previous = &ref;
+        }
+        e.waiters = &ref;
+    }
+    void unlink(block_ref& ref) noexcept {
+        if (ref.previous != nullptr) {
+            ref.previous->next = ref.next;
+        } else {
+            (*this)[ref.entry].waiters = ref.next;
+        }
+        if (ref.next != nullptr) {
+            ref.next->previous = ref.previous;
+        }
+        ref.previous = nullptr;
+        ref.next = nullptr;
+    }
+    ///@}
+
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+    static constexpr std::uint32_t page_size = 512;
+
+    [[nodiscard]] std::size_t mask() const noexcept { return buckets_.size() - 1; }
+
+    std::uint32_t take() {
+        if (unused_ != 0) {
+            const std::uint32_t id = unused_ - 1;
+            unused_ = (*this)[id].chain;
+            return id;
+        }
+        if (made_ == pages_.size() * page_size) {
+            pages_.push_back(std::make_unique<block_entry[]>(page_size));
+        }
+        return made_++;
+    }
+
+    void grow() {
+        std::vector<std::uint32_t> old(buckets_.size() * 2, 0);
+        old.swap(buckets_);
+        for (std::uint32_t head : old) {
+            while (head != 0) {
+                block_entry& e = (*this)[head - 1];
+                std::uint32_t& bucket = buckets_[(e.key.hash() + e.group) & mask()];
+                const std::uint32_t next = e.chain;
+                e.chain = bucket;
+                bucket = head;
+                head = next;
+            }
+        }
+    }
+
+    std::vector<std::uint32_t> buckets_;  // index + 1 of the first entry; power of two
+    std::vector<std::unique_ptr<block_entry[]>> pages_;
+    std::uint32_t made_ = 0;
+    std::uint32_t unused_ = 0;  // index + 1, chained
+    std::size_t size_ = 0;
+};
+
+static_assert(sizeof(block_entry) == 64 && sizeof(block_ref) == 24);
+
+}  // namespace sluice
