@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace sluice::detail {
+
+/// `co_await next_signal{r}`: the signals of io since the last time.
+class control::next_signal {
+ public:
+    explicit next_signal(request& r) noexcept : request_(r) {}
+    [[nodiscard]] bool await_ready() const noexcept { return request_.told != 0; }
+    void await_suspend(std::coroutine_handle<> h) noexcept { request_.awaiting = h; }
+    [[nodiscard]] std::uint32_t await_resume() noexcept { return std::exchange(request_.told, 0); }
+
+ private:
+    request& request_;
+};
+
+control::control(const pipeline_options& options, class policy& p, cost_model& cost, loop& home,
+                 mover& m)
+    : options_(options),
+      policy_(p),
+      cost_(cost),
+      home_(home),
+      mover_(m),
+      tasks_(home),
+      change_timer_(*this,
+                    [](timer& t) noexcept {
+                        control& c = static_cast<owned_timer&>(t).owner;
+                        const time_point::rep now = c.home_.now().time_since_epoch().count();
+                        while (!c.changes_.empty() && c.changes_.top_key() <= now) {
+                            request& r = *c.live_[c.changes_.top()];
+                            c.changes_.pop();
+                            c.rerank(r);
+                        }
+                        c.arm_change_timer();
+                    }),
+      interval_timer_(*this,
+                      [](timer& t) noexcept {
+                          control& c = static_cast<owned_timer&>(t).owner;
+                          c.rerank_all();
+                          if (c.live_count_ > 0) {
+                              c.home_.arm(t, c.home_.now() + c.policy_.interval());
+                          }
+                      }),
+      generation_(cost.generation()) {
+    for (std::size_t g = 0; g < options.l1->groups().size(); ++g) {
+        pieces_ += options.l1->pieces(g);
+        all_groups_bytes_ += options.l1->block_bytes(g);
+    }
+}
+
+void control::look(void* self, request& r, std::uint32_t flags) noexcept {
+    auto& c = *static_cast<control*>(self);
+    r.told |= flags & ~tell::submitted;
+    if ((flags & tell::submitted) != 0) {
+        c.tasks_.spawn(c.serve(r));
+    } else if (r.awaiting) {
+        std::exchange(r.awaiting, {}).resume();
+    }
+}
+
+void control::stop() noexcept {
+    home_.disarm(change_timer_);
+    home_.disarm(interval_timer_);
+}
+
+// A request's life, as control sees it.
+task<void> control::serve(request& r) {
+    policy_.submitted(r.view, home_.now());
+    r.to_io.raise(tell::attach);
+    std::uint32_t told = 0;
+    while ((told & (tell::looked_up | tell::settled)) == 0) {
+        told |= co_await next_signal(r);
+    }
+    if ((told & tell::settled) == 0) {
+        admit(r);
+    }
+    while ((told & tell::settled) == 0) {
+        const std::uint32_t news = co_await next_signal(r);
+        told |= news;
+        take_progress(r);
+    }
+    finish(r);
+    while ((told & tell::retire) == 0) {
+        const std::uint32_t news = co_await next_signal(r);
+        told |= news;
+        if ((news & tell::engine_computed) != 0) {
+            observe_compute(r, r.compute_seconds_told);
+            after_fit();
+        }
+    }
+    r.to_io.raise(tell::bury);  // the last touch
+}
+
+// --------------------------------------------------------------------------------------------- plans
+
+double control::predict(stage_id stage, const demand_shape& shape) noexcept {
+    if (shape.empty()) {
+        return 0;
+    }
+    const double s = cost_.predict(stage, shape);
+    if (std::isfinite(s) && s >= 0) {
+        return s;
+    }
+    cost_faults_.fetch_add(1, std::memory_order_relaxed);
+    return 0;
+}
+
+// Loading the first k of the hits, whose transfers io has summed up, and computing the rest.
+stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
+    const double share =
+        r.report.hit_blocks == 0 ? 0 : static_cast<double>(k) / r.report.hit_blocks;
+    const auto part = [share](std::uint64_t bytes) {
+        return static_cast<std::uint64_t>(share * static_cast<double>(bytes) + 0.5);
+    };
+    const auto blocks = [this](std::uint64_t bytes, std::uint64_t each) {
+        return (bytes * each + all_groups_bytes_ - 1) / all_groups_bytes_;
+    };
+    const std::uint64_t fetch = part(r.planned_fetch);
+    const std::uint64_t copy = part(r.planned_copy);
+    stage_seconds s;
+    const demand_shape fetched{fetch, blocks(fetch, options_.l1->groups().size()), 0, 0};
+    s.fetch = predict(stage_id::fetch, fetched);
+    for (std::size_t i = 0; i < options_.inbound.size(); ++i) {
+        s.fetch += predict(
+            static_cast<stage_id>(static_cast<std::size_t>(stage_id::first_custom) + i), fetched);
+    }
+    s.copy = predict(stage_id::copy, {copy, blocks(copy, pieces_), 0, 0});
+    const std::uint64_t context = std::min<std::uint64_t>(
+        std::uint64_t{k} * options_.block_tokens, r.tokens);
+    s.compute = predict(stage_id::compute, {0, 0, r.tokens - context, context});
+    return s;
+}
+
+void control::admit(request& r) {
+    const std::uint64_t loadable =
+        r.tokens > r.min_query ? (r.tokens - r.min_query) / options_.block_tokens : 0;
+    const auto most = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>({r.report.hit_blocks, r.max_load, loadable}));
+    r.planned_fetch = r.counts.fetch_left.load(std::memory_order_relaxed);
+    r.planned_copy = r.counts.copy_left.load(std::memory_order_relaxed);
+    r.plan_blocks = options_.split && most > 0 ? choose_blocks(r, most) : most;
+    const stage_seconds s = predict_load_of(r, r.plan_blocks);
+    if (r.report.hit_blocks > 0) {  // from all the hits to the plan
+        const double share = static_cast<double>(r.plan_blocks) / r.report.hit_blocks;
+        r.planned_fetch = static_cast<std::uint64_t>(share * static_cast<double>(r.planned_fetch));
+        r.planned_copy = static_cast<std::uint64_t>(share * static_cast<double>(r.planned_copy));
+    }
+    const auto rate = [](double seconds, std::uint64_t bytes) {
+        return bytes == 0 ? 0.0F : static_cast<float>(seconds / static_cast<double>(bytes));
+    };
+    r.fetch_per_byte = rate(s.fetch, r.planned_fetch);
+    r.copy_per_byte = rate(s.copy, r.planned_copy);
+    r.compute_seconds = static_cast<float>(s.compute);
+    r.view.load_tokens = std::uint64_t{r.plan_blocks} * options_.block_tokens;
+    r.view.predicted = s;
+    r.view.remaining = s;
+    r.view.admitted = true;
+
+    if (r.index >= live_.size()) {
+        live_.resize(std::size_t{r.index} + 1, nullptr);
+    }
+    live_[r.index] = &r;
+    if (live_count_++ == 0 && policy_.interval() > duration{0}) {
+        home_.arm(interval_timer_, home_.now() + policy_.interval());
+    }
+    publish_ranks(r);
+    r.to_io.raise(tell::plan);
+}
+
+std::uint32_t control::choose_blocks(const request& r, std::uint32_t most) {
+    const time_point now = home_.now();
+    if (const double elapsed = to_seconds(now - last_stats_at_); elapsed > 0.1) {
+        const pipeline_stats s = mover_.stats();
+        const auto share = [elapsed](const stage_counters& now_c, const stage_counters& old) {
+            return std::clamp(to_seconds(now_c.busy - old.busy) / elapsed, 0.0, 1.0);
+        };
+        utilisation_ = {share(s.fetch, last_stats_.fetch), share(s.copy, last_stats_.copy),
+                        share(s.compute, last_stats_.compute)};
+        last_stats_ = s;
+        last_stats_at_ = now;
+    }
+    const stage_prices prices{shadow_price(utilisation_.fetch), shadow_price(utilisation_.copy),
+                              shadow_price(utilisation_.compute)};
+    return choose_split(
+               most, [&](std::uint32_t k) { return predict_load_of(r, k); }, backlog_before(r),
+               prices)
+        .load_blocks;
+}
+
+// Only where loads are split: it looks at every live request.
+stage_backlog control::backlog_before(const request& r) {
+    request_view probe = r.view;
+    probe.predicted = probe.remaining = predict_load_of(r, r.report.hit_blocks);
+    probe.admitted = true;
+    const std::uint64_t own = pack_rank(policy_.rank(probe, stage_id::fetch, home_.now()));
+    stage_backlog before;
+    for (const request* other : live_) {
+        if (other != nullptr &&
+            other->ranks[rank_fetch].load(std::memory_order_relaxed) <= own) {
+            before.fetch += other->view.remaining.fetch;
+            before.copy += other->view.remaining.copy;
+            before.compute += other->view.remaining.compute;
+        }
+    }
+    return before;
+}
+
+// --------------------------------------------------------------------------------------------- ranks
+
+bool control::publish_ranks(request& r) {
+    const time_point now = home_.now();
+    constexpr stage_id stages[ranked_stages] = {stage_id::fetch, stage_id::copy,
+                                                stage_id::compute};
+    bool changed = false;
+    for (std::size_t s = 0; s < ranked_stages; ++s) {
+        const std::uint64_t rank = pack_rank(policy_.rank(r.view, stages[s], now));
+        changed |= r.ranks[s].exchange(rank, std::memory_order_relaxed) != rank;
+    }
+    const flow_share share = policy_.flow(r.view);
+    r.flow.store(share.flow, std::memory_order_relaxed);
+    r.flow_weight.store(static_cast<float>(share.weight), std::memory_order_relaxed);
+    const time_point next = policy_.next_change(r.view, now);
+    if (next != never && next > now) {
+        changes_.set(r.index, next.time_since_epoch().count());
+        arm_change_timer();
+    } else {
+        changes_.erase(r.index);
+    }
+    return changed;
+}
+
+void control::rerank(request& r) {
+    if (publish_ranks(r)) {
+        r.to_io.raise(tell::ranks);
+    }
+}
+
+void control::rerank_all() {
+    for (request* r : live_) {
+        if (r != nullptr) {
+            rerank(*r);
+        }
+    }
+}
+
+void control::arm_change_timer() {
+    if (changes_.empty()) {
+        home_.disarm(change_timer_);
+        return;
+    }
+    const time_point next{duration{changes_.top_key()}};
+    if (!change_timer_.armed() || change_timer_.due() != next) {
+        home_.arm(change_timer_, next);
+    }
+}
+
+// ------------------------------------------------------------------------------ progress and the end
+
+void control::take_progress(request& r) {
+    const auto left = [](std::uint64_t now, std::uint64_t planned) {
+        return planned == 0 ? 0.0
+                            : std::min(1.0, static_cast<double>(now) / static_cast<double>(planned));
+    };
+    request_view& v = r.view;
+    v.remaining.fetch = v.predicted.fetch *
+                        left(r.counts.fetch_left.load(std::memory_order_relaxed), r.planned_fetch);
+    v.remaining.copy = v.predicted.copy *
+                       left(r.counts.copy_left.load(std::memory_order_relaxed), r.planned_copy);
+    const auto serve = [&](stage_id stage, const std::atomic<std::int64_t>& total, double& known) {
+        const double seconds = to_seconds(duration{total.load(std::memory_order_relaxed)});
+        if (seconds > known) {
+            policy_.served(v, stage, seconds - std::exchange(known, seconds));
+        }
+    };
+    serve(stage_id::fetch, r.counts.fetch_ns, v.attained.fetch);
+    serve(stage_id::copy, r.counts.copy_ns, v.attained.copy);
+    serve(stage_id::compute, r.counts.compute_ns, v.attained.compute);
+    if (v.admitted && policy_.ranks_by_service()) {
+        rerank(r);
+    }
+}
+
+void control::finish(request& r) {
+    policy_.done(r.view, home_.now());
+    if (!r.view.admitted) {
+        return;
+    }
+    changes_.erase(r.index);
+    live_[r.index] = nullptr;
+    --live_count_;
+    const std::uint64_t fetched = r.report.bytes_fetched;
+    const std::uint64_t copied = r.copied_bytes;
+    const std::uint64_t groups = options_.l1->groups().size();
+    if (fetched > 0) {
+        observe(stage_id::fetch,
+                {fetched, (fetched * groups + all_groups_bytes_ - 1) / all_groups_bytes_, 0, 0},
+                r.report.attained.fetch, error_.fetch);
+    }
+    if (copied > 0) {
+        observe(stage_id::copy,
+                {copied, (copied * pieces_ + all_groups_bytes_ - 1) / all_groups_bytes_, 0, 0},
+                r.report.attained.copy, error_.copy);
+    }
+    observe_compute(r, r.report.attained.compute);
+    after_fit();
+}
+
+void control::observe_compute(const request& r, double seconds) {
+    const std::uint64_t context = std::min<std::uint64_t>(
+        std::uint64_t{r.report.loaded_blocks} * options_.block_tokens, r.tokens);
+    observe(stage_id::compute, {0, 0, r.tokens - context, context}, seconds, error_.compute);
+}
+
+void control::observe(stage_id stage, const demand_shape& shape, double seconds, double& error) {
+    if (!(seconds > 0)) {
+        return;
+    }
+    const double off = std::abs(predict(stage, shape) - seconds) / seconds;
+    error += 0.05 * (off - error);
+    cost_.observe(stage, shape, seconds);
+}
+
+void control::after_fit() {
+    errors_[0].store(error_.fetch, std::memory_order_relaxed);
+    errors_[1].store(error_.copy, std::memory_order_relaxed);
+    errors_[2].store(error_.compute, std::memory_order_relaxed);
+    const std::uint64_t now = cost_.generation();
+    if (now == std::exchange(generation_, now)) {
+        return;
+    }
+    for (request* r : live_) {
+        if (r != nullptr) {
+            repredict(*r);
+        }
+    }
+}
+
+// The fit has changed materially: what was predicted at admission is predicted anew.
+void control::repredict(request& r) {
+    const std::uint64_t groups = options_.l1->groups().size();
+    const auto blocks = [this](std::uint64_t bytes, std::uint64_t each) {
+        return (bytes * each + all_groups_bytes_ - 1) / all_groups_bytes_;
+    };
+    request_view& v = r.view;
+    const stage_seconds old = v.predicted;
+    v.predicted.fetch =
+        predict(stage_id::fetch, {r.planned_fetch, blocks(r.planned_fetch, groups), 0, 0});
+    v.predicted.copy =
+        predict(stage_id::copy, {r.planned_copy, blocks(r.planned_copy, pieces_), 0, 0});
+    v.predicted.compute = predict(
+        stage_id::compute, {0, 0, v.prompt_tokens - std::min(v.load_tokens, v.prompt_tokens),
+                            std::min(v.load_tokens, v.prompt_tokens)});
+    const auto scale = [](double& remaining, double now, double before) {
+        remaining = before > 0 ? remaining * now / before : now;
+    };
+    scale(v.remaining.fetch, v.predicted.fetch, old.fetch);
+    scale(v.remaining.copy, v.predicted.copy, old.copy);
+    scale(v.remaining.compute, v.predicted.compute, old.compute);
+    rerank(r);
+}
+
+void control::add_to(pipeline_stats& s) const noexcept {
+    s.policy_faults = policy_.faults();
+    s.cost_faults = cost_faults_.load(std::memory_order_relaxed);
+    s.relative_error = {errors_[0].load(std::memory_order_relaxed),
+                        errors_[1].load(std::memory_order_relaxed),
+                        errors_[2].load(std::memory_order_relaxed)};
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mutex>
+#include <span>
+
+#include <sluice/pipeline.hpp>
+#include <sluice/sched/indexed_heap.hpp>
+
+#include "request.hpp"
+
+namespace sluice::detail {
+
+/// Events on their way to the engine, and the requests that wait for its compute. Allocates nothing
+/// per event: a request has at most one of each kind waiting, and is queued itself.
+///
+/// \par Thread safety
+/// All members, any thread.
+class event_queue {
+ public:
+    event_queue();
+    ~event_queue();
+    event_queue(const event_queue&) = delete;
+    event_queue& operator=(const event_queue&) = delete;
+
+    [[nodiscard]] bool valid() const noexcept { return fd_ >= 0; }
+    [[nodiscard]] int fd() const noexcept { return fd_; }
+
+    /// Queues an event that is not an outcome; `blocks` as the kind says.
+    void push(request& r, event_kind kind, std::uint32_t blocks = 0);
+    /// Queues the outcome.
+    void push_outcome(request& r, event_kind kind, std::uint32_t blocks, bool busy,
+                      absl::Status status);
+    /// Whether events of `r` have not been taken yet.
+    [[nodiscard]] bool waiting(const request& r);
+    /// The pipeline is closing: events are thrown away from now on.
+    void close();
+    /// Takes the oldest requests' events, each request's in the order of `event_kind`.
+    std::size_t poll(std::span<request_event> out);
+
+    /// \name Requests that are ready for the engine's compute, best rank first
+    ///@{
+    void offer(const request& r, std::uint64_t rank);
+    void rerank(const request& r, std::uint64_t rank);
+    void withdraw(const request& r);
+    /// The best, taken out; a default handle if there is none.
+    request_handle take();
+    ///@}
+
+ private:
+    struct offer_key {
+        std::uint64_t rank;
+        std::uint32_t order;
+    };
+    struct offer_less {
+        bool operator()(const offer_key& a, const offer_key& b) const noexcept {
+            return a.rank != b.rank ? a.rank < b.rank
+                                    : static_cast<std::int32_t>(a.order - b.order) < 0;
+        }
+    };
+
+    void enqueue(request& r);
+    void set_readable(bool readable) noexcept;
+
+    std::mutex mutex_;
+    request* head_ = nullptr;
+    request* tail_ = nullptr;
+    bool readable_ = false;
+    bool closed_ = false;
+    int fd_ = -1;
+    indexed_heap<offer_key, offer_less> offers_;
+    std::vector<request_handle> offered_;  // by index
+};
+
+}  // namespace sluice::detail

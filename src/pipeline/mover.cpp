@@ -1,0 +1,608 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request's way through the mover, from submit to burial. Moving blocks is in the files beside.
+#include "mover.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "guard.hpp"
+
+namespace sluice::detail {
+
+struct mover::load_timer : timer {
+    load_timer(mover& m, std::uint32_t r) noexcept
+        : timer([](timer& t) noexcept {
+              auto& self = static_cast<load_timer&>(t);
+              self.owner.load_timed_out(self.owner.at(self.request));
+          }),
+          owner(m),
+          request(r) {}
+    mover& owner;
+    std::uint32_t request;
+};
+
+mover::publish_turn::publish_turn(mover& m) noexcept
+    : work([](work& w) noexcept {
+          auto& self = static_cast<publish_turn&>(w);
+          self.posted = false;
+          self.owner.update_quiet();
+      }),
+      owner(m) {}
+
+mover::mover(const pipeline_options& options, loop& io, loop& control, event_queue& events,
+             std::span<std::byte> l2_memory, std::uint64_t l2_stride,
+             std::unique_ptr<eviction_order> l2_eviction)
+    : options_(options),
+      layout_(*options.l1),
+      owner_(options.owner),
+      store_(options.store),
+      device_(*options.device),
+      io_(io),
+      control_(control),
+      events_(events),
+      l2_memory_(l2_memory),
+      l2_stride_(l2_stride),
+      l2_(static_cast<std::uint32_t>(l2_memory.size() / l2_stride),
+          std::move(l2_eviction)),
+      lookup_(io, stage_limits{64, mib}, *this),
+      fetch_(io, options.fetch, *this),
+      copy_(io, options.copy, *this),
+      compute_(io, stage_limits{options.concurrent_computes, UINT64_MAX}, *this),
+      copy_out_(io, options.write_back, *this),
+      put_(io, options.write_back, *this),
+      publish_(*this),
+      wants_(*this) {
+    if (library_owned()) {
+        for (std::uint32_t g = 0; g < groups(); ++g) {
+            l1_.emplace_back(layout_.slots(g));
+        }
+    }
+    for (std::size_t i = 0; i < options.inbound.size(); ++i) {
+        inbound_.emplace_back(io, options.inbound[i]->limits(), *this,
+                              static_cast<std::uint8_t>(i + 1));
+    }
+    stats_.l2_slots = l2_.size();
+    published_ = stats_;
+}
+
+mover::~mover() = default;
+
+// ---------------------------------------------------------------------------------------- signals
+
+void mover::look_from_control(void* self, request& r, std::uint32_t flags) noexcept {
+    auto& m = *static_cast<mover*>(self);
+    if ((flags & tell::attach) != 0) {
+        m.attach(r);
+    }
+    if ((flags & tell::plan) != 0 && !r.settled()) {
+        m.begin_plan(r);
+    }
+    if ((flags & tell::ranks) != 0) {
+        m.rerank(r);
+    }
+    if ((flags & tell::bury) != 0) {
+        r.at = phase::buried;
+        m.bury(r);
+    }
+}
+
+void mover::look_from_engine(void* self, request& r, std::uint32_t flags) noexcept {
+    auto& m = *static_cast<mover*>(self);
+    if (r.at == phase::buried) {
+        m.bury(r);
+        return;
+    }
+    if ((flags & tell::bind) != 0 && !r.settled()) {
+        m.bind_pages(r);
+    }
+    if ((flags & tell::done) != 0 && r.settled() && !r.released) {
+        if (r.compute_seconds_told > 0) {
+            r.to_control.raise(tell::engine_computed);
+        }
+        m.begin_write_back(r);
+    }
+    if ((flags & (tell::cancel | tell::release)) != 0 && !r.settled()) {
+        m.settle(r, event_kind::cancelled);
+    }
+    if ((flags & tell::release) != 0 && !r.released) {
+        r.released = true;
+        if (r.out_left == 0 && !r.job_running) {
+            m.ungrant(r);
+        }
+    }
+    m.maybe_retire(r);
+    m.publish_soon();
+}
+
+void mover::tell_progress(request& r, std::uint32_t what) {
+    r.counts.fetch_left.store(r.fetch_left, std::memory_order_relaxed);
+    r.counts.copy_left.store(r.copy_left, std::memory_order_relaxed);
+    r.to_control.raise(what);
+}
+
+void mover::rerank(request& r) {
+    if (r.settled()) {
+        events_.rerank(r, rank_of(r, rank_compute));
+        return;
+    }
+    fetch_.run.rerank(r.index, entry_of(r, rank_fetch));
+    for (auto& s : inbound_) {
+        s.run.rerank(r.index, entry_of(r, rank_fetch));
+    }
+    copy_.run.rerank(r.index, entry_of(r, rank_copy));
+    compute_.run.rerank(r.index, entry_of(r, rank_compute));
+    if (victims_.contains(r.index)) {
+        victims_.set(r.index, key_of(r, rank_fetch));
+    }
+    if (revocable_.contains(r.index)) {
+        revocable_.set(r.index, key_of(r, rank_copy));
+    }
+    if (l1_queue_.contains(r.index)) {
+        l1_queue_.set(r.index, key_of(r, rank_copy));
+        grant_all();
+    }
+    if (fetch_.run.waits_for_memory()) {
+        l2_room();  // who may take whose slot has changed
+    }
+}
+
+// ------------------------------------------------------------------------------- attach and lookup
+
+void mover::attach(request& r) {
+    if (r.index >= requests_.size()) {
+        requests_.resize(std::size_t{r.index} + 1, nullptr);
+    }
+    requests_[r.index] = &r;
+    ++live_;
+    if (r.settled()) {
+        return;  // cancelled on the way here
+    }
+
+    const std::uint32_t named = groups() * r.blocks;
+    r.ref_memory.assign(std::size_t{named} + 1, block_ref{});
+    r.ref_memory[0].entry = r.index;
+    bool all_here = true;
+    for (std::uint32_t n = 0; n < named; ++n) {
+        block_ref& ref = r.refs()[n];
+        ref.index = n & 0xffffffU;
+        ref.entry = table_.intern(r.keys[n], static_cast<std::uint8_t>(n / r.blocks));
+        const block_entry& e = table_[ref.entry];
+        ref.present = e.l2 != level::absent || e.l1 == level::present;
+        all_here = all_here && ref.present;
+    }
+    if (r.load_timeout > duration{0}) {
+        if (load_timers_.size() <= r.index) {
+            load_timers_.resize(std::size_t{r.index} + 1);
+        }
+        if (!load_timers_[r.index]) {
+            load_timers_[r.index] = std::make_unique<load_timer>(*this, r.index);
+        }
+        io_.arm(*load_timers_[r.index], saturating_add(io_.now(), r.load_timeout));
+    }
+    if (all_here || store_ == nullptr || store_dead_ || r.max_load == 0) {
+        looked_up(r);
+        return;
+    }
+    r.at = phase::looking_up;
+    lookup_.run.ready(r.index, arrival_entry(r));
+}
+
+taken mover::take_lookup(std::uint32_t id, lookup_op*& out) {
+    request& r = at(id);
+    if (r.at != phase::looking_up || r.lookup_running) {
+        return taken::nothing;
+    }
+    lookup_op& op = lookups_.take();
+    op.owner = this;
+    op.starter = id;
+    op.bytes = 1;
+    op.charge = 0;
+    r.found.assign(r.keys.size(), 0);
+    op.keys = r.keys;
+    op.present = r.found;
+    r.lookup_running = true;
+    out = &op;
+    return taken::started;
+}
+
+void mover::start_lookups(std::span<lookup_op* const> ops) {
+    for (lookup_op* op : ops) {
+        op->on_completion(io_, [](operation& o) noexcept {
+            auto& self = static_cast<lookup_op&>(o);
+            self.owner->lookup_done(self);
+        });
+        arm_guard<store_lookup>(*op, io_, options_.fetch_hard_timeout,
+                                [](guarded<store_lookup>& late) noexcept {
+            ++late.owner->stats_.hard_timeouts;
+            late.owner->store_->abort(late);
+        });
+        store_->lookup(*op);
+    }
+}
+
+void mover::lookup_done(lookup_op& op) {
+    disarm_guard(op, io_);
+    lookup_.run.finished(op);
+    request& r = at(op.starter);
+    r.lookup_running = false;
+    const bool ok = op.status().ok();
+    if (r.at == phase::looking_up) {
+        for (std::uint32_t n = 0; n < r.found.size(); ++n) {
+            block_ref& ref = r.refs()[n];
+            if (ok && r.found[n] != 0) {
+                ref.present = 1;
+            }
+        }
+        looked_up(r);
+    }
+    forget_keys(r);
+    lookups_.give_back(op);
+    maybe_retire(r);
+    publish_soon();
+}
+
+// Entries have the keys; a waiting request does not carry them twice.
+void mover::forget_keys(request& r) {
+    if (!r.lookup_running) {
+        constexpr std::size_t small = 16;
+        if (r.keys.capacity() > small) {
+            r.keys = {};
+            r.found = {};
+        }
+        r.keys.clear();
+    }
+}
+
+void mover::looked_up(request& r) {
+    r.at = phase::planning;
+    r.report.looked_up = io_.now();
+    const std::uint32_t limit = std::min(r.blocks, r.max_load);
+    r.report.hit_blocks = usable(r, limit);
+    forget_keys(r);
+    // What a plan of all the hits would move; control scales it for shorter ones.
+    r.fetch_left = 0;
+    r.copy_left = 0;
+    for (std::uint32_t g = 0; g < groups(); ++g) {
+        for (std::uint32_t i = r.resident; i < r.report.hit_blocks; ++i) {
+            if (!layout_.needed(g, i, r.report.hit_blocks)) {
+                continue;
+            }
+            const block_entry& e = table_[r.refs()[g * r.blocks + i].entry];
+            if (!library_owned() || e.l1 != level::present) {
+                r.copy_left += layout_.block_bytes(g);
+                r.fetch_left += e.l2 == level::absent ? layout_.block_bytes(g) : 0;
+            }
+        }
+    }
+    tell_progress(r, tell::looked_up);
+}
+
+std::uint32_t mover::usable(const request& r, std::uint32_t limit) const {
+    if (groups() == 1 && layout_.groups()[0].rule == hit_rule::all_blocks) {
+        std::uint32_t k = r.resident < limit ? r.resident : limit;
+        while (k < limit && r.refs()[k].present) {
+            ++k;
+        }
+        return k;
+    }
+    std::vector<std::uint8_t> present(std::size_t{groups()} * limit);
+    for (std::uint32_t g = 0; g < groups(); ++g) {
+        for (std::uint32_t i = 0; i < limit; ++i) {
+            present[std::size_t{g} * limit + i] =
+                i < r.resident || r.refs()[g * r.blocks + i].present ? 1 : 0;
+        }
+    }
+    return layout_.usable_prefix(present, limit);
+}
+
+// ------------------------------------------------------------------------------------ plan and load
+
+void mover::begin_plan(request& r) {
+    assert(r.at == phase::planning);
+    r.at = phase::loading;
+    r.inbound.resize(inbound_.size() + 1);
+    for (block_set& s : r.inbound) {
+        s.resize(groups() * r.blocks);
+    }
+    r.copies.resize(groups() * r.blocks);
+    r.fetch_left = 0;
+    r.copy_left = 0;
+    // The hits may have changed since lookup; a smaller k may not satisfy every group.
+    const std::uint32_t k = usable(r, r.timed_out ? 0 : r.plan_blocks);
+    r.report.planned_blocks = k;
+    set_plan(r, k);
+    if (r.settled()) {
+        return;
+    }
+    want_soon(r, false);
+    check_loaded(r);
+    publish_soon();
+}
+
+void mover::set_plan(request& r, std::uint32_t k) {
+    const std::uint32_t old = std::exchange(r.plan, k);
+    bool lost_one = false;
+    for (std::uint32_t g = 0; g < groups(); ++g) {
+        const group_layout& group = layout_.groups()[g];
+        const std::uint32_t back = group.rule == hit_rule::last_n ? group.last_n : 0;
+        const std::uint32_t lowest = std::min(old, k);
+        const std::uint32_t from = std::max(r.resident, lowest > back ? lowest - back : 0);
+        for (std::uint32_t i = from; i < std::max(old, k); ++i) {
+            block_ref& ref = r.refs()[g * r.blocks + i];
+            const bool needed = layout_.needed(g, i, k);
+            if (needed && ref.state == want::none) {
+                lost_one |= !begin_ref(r, ref);
+            } else if (!needed && is_waiting(ref.state)) {
+                drop_ref(r, ref);
+            } else if (!needed && ref.state == want::loaded) {
+                ref.state = want::none;
+            }
+        }
+    }
+    tell_progress(r, tell::served);
+    if (lost_one) {
+        shorten(r, k);
+    }
+}
+
+void mover::check_loaded(request& r) {
+    if (r.at != phase::loading || !r.holder || r.waiting > 0 || r.draining > 0) {
+        return;
+    }
+    revocable_.erase(r.index);
+    r.report.loaded = io_.now();
+    r.report.loaded_blocks = r.plan;
+    if (load_timers_.size() > r.index && load_timers_[r.index]) {
+        io_.disarm(*load_timers_[r.index]);
+    }
+    if (options_.compute == nullptr) {
+        settle(r, r.timed_out ? event_kind::detached : event_kind::ready);
+        return;
+    }
+    r.at = phase::queued;
+    r.pages_known.store(true, std::memory_order_release);
+    events_.push(r, event_kind::loaded, r.plan);
+    compute_.run.ready(r.index, entry_of(r, rank_compute));
+    tell_progress(r, tell::served);
+}
+
+void mover::load_timed_out(request& r) {
+    if (r.settled() || r.at > phase::loading) {
+        return;
+    }
+    r.timed_out = true;
+    ++stats_.soft_timeouts;
+    if (r.at != phase::loading) {
+        if (r.at == phase::looking_up) {
+            looked_up(r);  // with what is known; the lookup's answer comes too late
+        }
+        return;  // planning: the plan will be to load nothing
+    }
+    // What has arrived: the leading blocks in L1.
+    std::uint32_t arrived = r.holder ? r.plan : 0;
+    for (std::uint32_t g = 0; g < groups(); ++g) {
+        for (std::uint32_t i = r.resident; i < arrived; ++i) {
+            if (is_waiting(r.refs()[g * r.blocks + i].state)) {
+                arrived = i;
+            }
+        }
+    }
+    shorten(r, std::max(arrived, std::min(r.resident, r.plan)));
+    if (!r.settled() && !library_owned()) {
+        // Answered at once, in pages of the engine's: copies under way are its to wait for.
+        r.report.loaded_blocks = r.plan;
+        settle(r, event_kind::detached);
+    }
+    publish_soon();
+}
+
+// ------------------------------------------------------------------------------------------ compute
+
+taken mover::take_compute(std::uint32_t id, compute_op*& out) {
+    request& r = at(id);
+    if (r.at != phase::queued) {
+        return taken::nothing;
+    }
+    compute_op& op = computes_.take();
+    op.owner = this;
+    op.starter = id;
+    op.bytes = 1;
+    op.charge = static_cast<double>(r.compute_seconds);
+    op.request = r.handle();
+    op.user = r.user;
+    op.loaded_blocks = r.plan;
+    op.context_tokens =
+        std::min<std::uint64_t>(std::uint64_t{r.plan} * options_.block_tokens, r.tokens);
+    op.query_tokens = r.tokens - op.context_tokens;
+    op.pages = r.slots;
+    op.pages_per_group = r.per_group;
+    r.at = phase::computing;
+    r.job_running = true;
+    r.report.compute_begin = io_.now();
+    out = &op;
+    return taken::started;
+}
+
+void mover::start_computes(std::span<compute_op* const> ops) {
+    for (compute_op* op : ops) {
+        op->on_completion(io_, [](operation& o) noexcept {
+            auto& self = static_cast<compute_op&>(o);
+            self.owner->compute_done(self);
+        });
+        options_.compute->start(*op);
+    }
+}
+
+void mover::compute_done(compute_op& op) {
+    const duration service = compute_.run.finished(op);
+    request& r = at(op.starter);
+    r.job_running = false;
+    r.counts.compute_ns.fetch_add(service.count(), std::memory_order_relaxed);
+    if (!r.settled()) {
+        r.report.attained.compute += to_seconds(service);
+    }
+    const absl::Status status = op.status();
+    computes_.give_back(op);
+    if (r.settled()) {  // cancelled meanwhile
+        if (r.out_left == 0) {
+            ungrant(r);
+        }
+        maybe_quiesced(r);
+    } else if (!status.ok()) {
+        settle(r, event_kind::failed, status);
+    } else {
+        r.report.first_token = io_.now();
+        settle(r, event_kind::computed);
+        begin_write_back(r);
+    }
+    maybe_retire(r);
+    publish_soon();
+}
+
+// ------------------------------------------------------------------------------------------ the end
+
+void mover::settle(request& r, event_kind kind, absl::Status status) {
+    assert(!r.settled());
+    const bool good = kind != event_kind::cancelled && kind != event_kind::failed;
+    const bool attached = !r.ref_memory.empty();
+    r.at = phase::settled;
+    if (load_timers_.size() > r.index && load_timers_[r.index]) {
+        io_.disarm(*load_timers_[r.index]);
+    }
+    if (attached) {
+        lookup_.run.withdraw(r.index);
+        compute_.run.withdraw(r.index);
+        l1_queue_.erase(r.index);
+        revocable_.erase(r.index);
+        r.wants_l1 = false;
+        for (std::uint32_t n = 0; n < groups() * r.blocks; ++n) {
+            block_ref& ref = r.refs()[n];
+            if (is_waiting(ref.state)) {
+                drop_ref(r, ref);
+            }
+        }
+        fetch_.run.withdraw(r.index);
+        copy_.run.withdraw(r.index);
+        for (auto& s : inbound_) {
+            s.run.withdraw(r.index);
+        }
+        victims_.erase(r.index);
+    }
+    if (!good) {
+        r.released = true;
+        if (r.holder && !r.job_running) {
+            ungrant(r);
+        }
+    }
+    const bool busy = r.draining > 0 || r.job_running;
+    r.quiesce_owed = busy;
+    ++stats_.outcomes;
+    if (good && options_.compute == nullptr) {
+        events_.offer(r, rank_of(r, rank_compute));
+        r.pages_known.store(true, std::memory_order_release);
+    }
+    r.outcome_known.store(true, std::memory_order_release);
+    events_.push_outcome(r, kind, good ? r.report.loaded_blocks : 0, busy, std::move(status));
+    tell_progress(r, tell::settled);
+    grant_all();
+    l2_room();
+    publish_soon();
+}
+
+void mover::maybe_quiesced(request& r) {
+    if (r.quiesce_owed && r.draining == 0 && !r.job_running) {
+        r.quiesce_owed = false;
+        events_.push(r, event_kind::quiesced);
+    }
+}
+
+void mover::maybe_retire(request& r) {
+    if (r.retired || !r.settled() || !r.released || r.job_running || r.lookup_running ||
+        r.draining > 0 || r.storing || events_.waiting(r)) {
+        return;
+    }
+    r.retired = true;
+    events_.withdraw(r);
+    for (std::uint32_t n = 0; !r.ref_memory.empty() && n < groups() * r.blocks; ++n) {
+        table_.release(r.refs()[n].entry);
+    }
+    tell_progress(r, tell::retire);
+}
+
+void mover::bury(request& r) {
+    if (r.from_engine.pending()) {
+        return;  // its last look comes yet, and calls here again
+    }
+    if (r.index < requests_.size() && requests_[r.index] == &r) {
+        requests_[r.index] = nullptr;
+        --live_;
+    }
+    on_buried(r);
+    publish_soon();
+}
+
+void mover::begin_close() {
+    closing_ = true;
+    abort_all();
+}
+
+void mover::abort_all() {
+    if (store_ == nullptr) {
+        return;
+    }
+    const auto abort = [this](auto& op) {
+        if (op.running) {
+            store_->abort(op);
+        }
+    };
+    lookups_.for_each(abort);
+    fetches_.for_each(abort);
+    puts_.for_each(abort);
+}
+
+void mover::publish_soon() noexcept {
+    if (!publish_.posted) {
+        publish_.posted = true;
+        io_.post(publish_);
+    }
+}
+
+void mover::update_quiet() {
+    pipeline_stats& s = stats_;
+    s.fetch = fetch_.run.counters();
+    s.copy = copy_.run.counters();
+    s.compute = compute_.run.counters();
+    s.copy_out = copy_out_.run.counters();
+    s.put = put_.run.counters();
+    s.l2_free = l2_.free();
+    s.l2_cold = l2_.cold();
+    s.l2_quarantined = l2_.quarantined();
+    s.l1_free = s.l1_cold = s.l1_quarantined = 0;
+    for (const slot_pool& p : l1_) {
+        s.l1_free += p.free();
+        s.l1_cold += p.cold();
+        s.l1_quarantined += p.quarantined();
+    }
+    s.live_requests = live_;
+    s.store_dead = store_dead_;
+    const bool quiet = live_ == 0 && lookups_.in_use() + fetches_.in_use() + inbounds_.in_use() +
+                                             copies_.in_use() + computes_.in_use() +
+                                             puts_.in_use() ==
+                                         0;
+    {
+        const std::scoped_lock lock(stats_mutex_);
+        published_ = s;
+    }
+    quiet_.store(quiet, std::memory_order_release);
+    if (quiet && on_quiet) {
+        on_quiet();
+    }
+}
+
+pipeline_stats mover::stats() const {
+    const std::scoped_lock lock(stats_mutex_);
+    return published_;
+}
+
+}  // namespace sluice::detail

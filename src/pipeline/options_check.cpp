@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options_check.hpp"
+
+#include <cmath>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include <sluice/stage/block_stage.hpp>
+
+namespace sluice::detail {
+
+namespace {
+
+constexpr std::uint32_t max_refs = 1U << 24;  // a block_ref counts its place in 24 bits
+
+template <class... Args>
+absl::Status invalid(fmt::format_string<Args...> text, Args&&... args) {
+    return absl::InvalidArgumentError(fmt::format(text, std::forward<Args>(args)...));
+}
+
+absl::Status check_limits(std::string_view name, const stage_limits& l) {
+    if (l.operations == 0 || l.bytes == 0) {
+        return invalid("pipeline: limits of {}: operations and bytes in flight are at least 1",
+                       name);
+    }
+    return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status check_options(const pipeline_options& o) {
+    if (o.l1 == nullptr || o.device == nullptr) {
+        return invalid("pipeline: a layout (l1) and a device are required");
+    }
+    if (o.block_tokens == 0) {
+        return invalid("pipeline: block_tokens is 0; a block holds at least one token");
+    }
+    if (o.concurrent_computes == 0 || o.max_requests == 0) {
+        return invalid("pipeline: concurrent_computes and max_requests are at least 1");
+    }
+    for (const auto& [name, limits] :
+         {std::pair<std::string_view, stage_limits>{"fetch", o.fetch},
+          {"copy", o.copy},
+          {"write_back", o.write_back}}) {
+        if (absl::Status s = check_limits(name, limits); !s.ok()) {
+            return s;
+        }
+    }
+    if (o.inbound.size() > 8) {
+        return invalid("pipeline: {} inbound stages; at most 8", o.inbound.size());
+    }
+    for (const block_stage* s : o.inbound) {
+        if (s == nullptr) {
+            return invalid("pipeline: an inbound stage is null");
+        }
+        if (absl::Status status = check_limits(s->name(), s->limits()); !status.ok()) {
+            return status;
+        }
+    }
+    if (o.l1->groups().size() > 255) {
+        return invalid("pipeline: {} cache groups; at most 255", o.l1->groups().size());
+    }
+    if (o.l2_bytes / round_up(o.l1->max_block_bytes(), 64) == 0) {
+        return invalid("pipeline: l2_bytes is {}, less than one block of {} bytes", o.l2_bytes,
+                       o.l1->max_block_bytes());
+    }
+    if (!(o.write_back_share >= 0 && o.write_back_share <= 1) ||
+        !(o.quarantine_share >= 0 && o.quarantine_share <= 1)) {
+        return invalid("pipeline: write_back_share and quarantine_share are between 0 and 1");
+    }
+    if (o.fetch_hard_timeout <= duration{0} || o.fetch_soft_timeout < duration{0} ||
+        o.load_timeout < duration{0}) {
+        return invalid("pipeline: a timeout is negative, or the hard one is 0");
+    }
+    return absl::OkStatus();
+}
+
+absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const request_spec& spec) {
+    const std::size_t groups = o.l1->groups().size();
+    if (spec.prompt_tokens == 0) {
+        return invalid("submit: prompt_tokens is 0");
+    }
+    if (spec.keys.size() % groups != 0) {
+        return invalid("submit: {} keys for {} groups; every group has a key per block",
+                       spec.keys.size(), groups);
+    }
+    if (spec.keys.size() >= max_refs) {
+        return invalid("submit: {} keys; fewer than {} are possible", spec.keys.size(), max_refs);
+    }
+    for (std::size_t i = 0; i < spec.keys.size(); ++i) {
+        if (spec.keys[i].empty()) {
+            return invalid("submit: key {} is empty", i);
+        }
+    }
+    const std::uint64_t blocks = spec.keys.size() / groups;
+    if (blocks * o.block_tokens > spec.prompt_tokens) {
+        return invalid("submit: {} blocks of {} tokens are more than the prompt's {} tokens",
+                       blocks, o.block_tokens, spec.prompt_tokens);
+    }
+    if (o.owner == l1_owner::library && spec.resident_blocks > 0) {
+        return invalid("submit: resident_blocks is for engine-owned L1");
+    }
+    if (spec.resident_blocks > blocks) {
+        return invalid("submit: {} resident blocks of {}", spec.resident_blocks, blocks);
+    }
+    if (!(spec.tenant_weight > 0) || !std::isfinite(spec.tenant_weight)) {
+        return invalid("submit: tenant_weight is {}, not a positive number", spec.tenant_weight);
+    }
+    if (spec.load_timeout < duration{0}) {
+        return invalid("submit: load_timeout is negative");
+    }
+    const std::uint64_t for_prompt = (spec.prompt_tokens + o.block_tokens - 1) / o.block_tokens;
+    if (spec.pages != 0 && spec.pages < for_prompt) {
+        return invalid("submit: {} pages, but the prompt alone takes {}", spec.pages, for_prompt);
+    }
+    const std::uint64_t pages = spec.pages != 0 ? spec.pages : for_prompt;
+    for (std::size_t g = 0; g < groups; ++g) {
+        if (pages > o.l1->slots(g)) {
+            return absl::OutOfRangeError(
+                fmt::format("submit: {} pages can never fit into the {} slots of group {}", pages,
+                            o.l1->slots(g), g));
+        }
+    }
+    return request_shape{static_cast<std::uint32_t>(blocks), static_cast<std::uint32_t>(pages)};
+}
+
+absl::Status check_pages(const layout& l1, std::uint32_t per_group,
+                         std::span<const slot_id> pages) {
+    const std::size_t groups = l1.groups().size();
+    if (pages.size() != groups * per_group) {
+        return invalid("bind: {} pages for {} groups of {}", pages.size(), groups, per_group);
+    }
+    for (std::size_t n = 0; n < pages.size(); ++n) {
+        if (pages[n] != no_slot && pages[n] >= l1.slots(n / per_group)) {
+            return invalid("bind: page {} of group {} is slot {}, but there are {}",
+                           n % per_group, n / per_group, pages[n], l1.slots(n / per_group));
+        }
+    }
+    return absl::OkStatus();
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <absl/status/statusor.h>
+
+#include <sluice/pipeline.hpp>
+
+namespace sluice::detail {
+
+/// What a specification comes to.
+struct request_shape {
+    std::uint32_t blocks = 0;     ///< named, per group
+    std::uint32_t per_group = 0;  ///< pages
+};
+
+/// What `pipeline::create`, `submit` and `bind` refuse; see there.
+[[nodiscard]] absl::Status check_options(const pipeline_options& o);
+[[nodiscard]] absl::StatusOr<request_shape> check_spec(const pipeline_options& o,
+                                                       const request_spec& spec);
+[[nodiscard]] absl::Status check_pages(const layout& l1, std::uint32_t per_group,
+                                       std::span<const slot_id> pages);
+
+}  // namespace sluice::detail

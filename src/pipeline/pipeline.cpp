@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sluice/pipeline.hpp>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <sluice/base/status.hpp>
+#include <sluice/coro/thread_loop.hpp>
+#include <sluice/cost/linear_cost_model.hpp>
+#include <sluice/device/device.hpp>
+#include <sluice/sched/policy_registry.hpp>
+#include <sluice/stage/block_stage.hpp>
+#include <sluice/store/store.hpp>
+
+#include "control.hpp"
+#include "event_queue.hpp"
+#include "mover.hpp"
+#include "options_check.hpp"
+#include "request.hpp"
+
+namespace sluice {
+
+using detail::request;
+namespace tell = detail::tell;
+
+/// The parts, and the table of handles that the engine's threads look into.
+class pipeline::impl {
+ public:
+    explicit impl(pipeline_options o) : options_(std::move(o)) {}
+    ~impl();
+
+    absl::Status open();
+
+    absl::StatusOr<request_handle> submit(const request_spec& spec);
+    absl::Status bind(request_handle h, std::span<const slot_id> pages);
+    absl::Status compute_done(request_handle h, double seconds);
+    absl::Status end(request_handle h, std::uint32_t how);
+    absl::StatusOr<std::vector<slot_id>> pages(request_handle h) const;
+    absl::StatusOr<request_report> report(request_handle h) const;
+    void sort_by_rank(std::span<request_handle> requests) const;
+    void begin_close();
+    [[nodiscard]] bool closed() const noexcept;
+    [[nodiscard]] pipeline_stats stats() const;
+
+    detail::event_queue events;
+
+ private:
+    struct close_turn : work {
+        explicit close_turn(impl& i) noexcept
+            : work([](work& w) noexcept { static_cast<close_turn&>(w).owner.mover_->begin_close(); }),
+              owner(i) {}
+        impl& owner;
+    };
+
+    /// The request of a live handle; under the lock.
+    [[nodiscard]] request* find(request_handle h) const noexcept {
+        if (h.epoch == 0 || h.index >= requests_.size()) {
+            return nullptr;
+        }
+        request& r = *requests_[h.index];
+        return r.epoch == h.epoch && live_[h.index] ? &r : nullptr;
+    }
+    static absl::Status stale() {
+        return absl::NotFoundError("the handle names no live request: it was released, or never "
+                                   "submitted here");
+    }
+    void buried(request& r);
+
+    pipeline_options options_;
+    std::unique_ptr<thread_loop> own_control_;
+    std::unique_ptr<thread_loop> own_io_;
+    std::span<std::byte> l2_;
+    bool registered_ = false;
+    std::optional<detail::mover> mover_;
+    std::optional<detail::control> control_;
+    close_turn close_turn_{*this};
+
+    mutable std::mutex mutex_;  // the table, and raising `from_engine` of what is in it
+    std::condition_variable all_buried_;
+    std::deque<std::unique_ptr<request>> requests_;  // by index
+    std::vector<bool> live_;
+    std::vector<std::uint32_t> free_;
+    std::uint32_t live_count_ = 0;
+    std::uint32_t next_order_ = 0;
+    std::uint64_t submitted_ = 0;
+    bool closing_ = false;
+    bool quiet_seen_ = true;
+};
+
+absl::Status pipeline::impl::open() {
+    SLUICE_RETURN_IF_ERROR(detail::check_options(options_));
+    if (!events.valid()) {
+        return absl::ResourceExhaustedError("pipeline: no descriptor for events (eventfd failed)");
+    }
+    if (!options_.policy) {
+        auto made = make_policy("sjf");
+        if (!made.ok()) {
+            return made.status();
+        }
+        options_.policy = *std::move(made);
+    }
+    if (!options_.cost) {
+        linear_cost_options fixed;
+        fixed.refit = false;
+        options_.cost = std::make_unique<linear_cost_model>(fixed);
+    }
+    SLUICE_RETURN_IF_ERROR(
+        annotate(options_.device->register_layout(*options_.l1), "pipeline: the device"));
+    const std::uint64_t stride = round_up(options_.l1->max_block_bytes(), 64);
+    auto memory = options_.device->allocate_pinned(options_.l2_bytes / stride * stride);
+    if (!memory.ok()) {
+        return annotate(memory.status(), "pipeline: L2 memory");
+    }
+    l2_ = *memory;
+    if (options_.store != nullptr) {
+        SLUICE_RETURN_IF_ERROR(
+            annotate(options_.store->register_memory(l2_), "pipeline: the store"));
+        registered_ = true;
+    }
+    loop* control = options_.control;
+    loop* io = options_.io;
+    if (control == nullptr) {
+        own_control_ = std::make_unique<thread_loop>("sluice-control");
+        SLUICE_RETURN_IF_ERROR(own_control_->start());
+        control = own_control_.get();
+    }
+    if (io == nullptr) {
+        own_io_ = std::make_unique<thread_loop>("sluice-io");
+        SLUICE_RETURN_IF_ERROR(own_io_->start());
+        io = own_io_.get();
+    }
+    options_.control = control;
+    options_.io = io;
+    // A device may round up: what was asked for is used.
+    mover_.emplace(options_, *io, *control, events,
+                   l2_.first(options_.l2_bytes / stride * stride), stride,
+                   std::move(options_.l2_eviction));
+    control_.emplace(options_, *options_.policy, *options_.cost, *control, *mover_);
+    mover_->on_buried = [this](request& r) { buried(r); };
+    mover_->on_quiet = [this] {
+        const std::scoped_lock lock(mutex_);
+        all_buried_.notify_all();
+    };
+    return absl::OkStatus();
+}
+
+pipeline::impl::~impl() {
+    if (mover_) {
+        begin_close();
+        if (own_io_ && own_control_) {
+            std::unique_lock lock(mutex_);
+            all_buried_.wait(lock, [this] { return live_count_ == 0 && mover_->quiet(); });
+        }
+    }
+    // Loops end after what is posted to them has run.
+    own_control_.reset();
+    own_io_.reset();
+    if (control_) {
+        control_->stop();
+    }
+    control_.reset();
+    mover_.reset();
+    if (registered_) {
+        options_.store->unregister_memory(l2_);
+    }
+    if (!l2_.empty()) {
+        options_.device->free_pinned(l2_);
+    }
+}
+
+absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) {
+    auto shape = detail::check_spec(options_, spec);
+    if (!shape.ok()) {
+        return shape.status();
+    }
+    const time_point now = options_.control->now();
+    const std::scoped_lock lock(mutex_);
+    if (closing_) {
+        return absl::FailedPreconditionError("submit: the pipeline is closing");
+    }
+    if (live_count_ >= options_.max_requests) {
+        return absl::ResourceExhaustedError(
+            fmt::format("submit: {} requests are live, the limit of max_requests; release some",
+                        live_count_));
+    }
+    if (free_.empty()) {
+        const auto index = static_cast<std::uint32_t>(requests_.size());
+        requests_.push_back(std::make_unique<request>(index, 1));
+        live_.push_back(false);
+        free_.push_back(index);
+    }
+    request& r = *requests_[free_.back()];
+    free_.pop_back();
+    live_[r.index] = true;
+    ++live_count_;
+    ++submitted_;
+
+    r.order = next_order_++;
+    r.blocks = shape->blocks;
+    r.per_group = shape->per_group;
+    r.resident = std::min(spec.resident_blocks, shape->blocks);
+    r.max_load = spec.max_load_blocks;
+    r.min_query = spec.min_query_tokens;
+    r.write_back = spec.write_back;
+    r.load_timeout = spec.load_timeout > duration{0} ? spec.load_timeout : options_.load_timeout;
+    r.user = spec.user;
+    r.tokens = spec.prompt_tokens;
+    r.keys.assign(spec.keys.begin(), spec.keys.end());
+    r.report.arrival = spec.arrival == never ? now : spec.arrival;
+    r.view.id = r.handle();
+    r.view.user = spec.user;
+    r.view.arrival = r.report.arrival;
+    r.view.deadline = spec.deadline;
+    r.view.priority = spec.priority;
+    r.view.tenant = spec.tenant;
+    r.view.tenant_weight = spec.tenant_weight;
+    r.view.prompt_tokens = spec.prompt_tokens;
+    r.to_io.bind(*options_.io, &*mover_, &detail::mover::look_from_control);
+    r.from_engine.bind(*options_.io, &*mover_, &detail::mover::look_from_engine);
+    r.to_control.bind(*options_.control, &*control_, &detail::control::look);
+    const request_handle h = r.handle();
+    r.to_control.raise(tell::submitted);
+    return h;
+}
+
+absl::Status pipeline::impl::bind(request_handle h, std::span<const slot_id> pages) {
+    if (options_.owner != l1_owner::engine) {
+        return absl::FailedPreconditionError("bind: the library owns the pages of L1");
+    }
+    const std::scoped_lock lock(mutex_);
+    request* const r = find(h);
+    if (r == nullptr) {
+        return stale();
+    }
+    SLUICE_RETURN_IF_ERROR(detail::check_pages(*options_.l1, r->per_group, pages));
+    if (r->has_bound) {
+        return absl::FailedPreconditionError("bind: the request has its pages already");
+    }
+    r->has_bound = true;
+    r->bound.assign(pages.begin(), pages.end());
+    r->from_engine.raise(tell::bind);
+    return absl::OkStatus();
+}
+
+absl::Status pipeline::impl::compute_done(request_handle h, double seconds) {
+    if (options_.compute != nullptr) {
+        return absl::FailedPreconditionError("compute_done: the library drives compute");
+    }
+    const std::scoped_lock lock(mutex_);
+    request* const r = find(h);
+    if (r == nullptr) {
+        return stale();
+    }
+    if (!r->pages_known.load(std::memory_order_acquire)) {
+        return absl::FailedPreconditionError("compute_done: the request is not ready");
+    }
+    if (r->compute_reported.exchange(true)) {
+        return absl::FailedPreconditionError("compute_done: reported before");
+    }
+    r->first_token_ns = options_.io->now().time_since_epoch().count();
+    r->compute_seconds_told = seconds;
+    r->from_engine.raise(tell::done);
+    return absl::OkStatus();
+}
+
+absl::Status pipeline::impl::end(request_handle h, std::uint32_t how) {
+    const std::scoped_lock lock(mutex_);
+    request* const r = find(h);
+    if (r == nullptr) {
+        return stale();
+    }
+    r->from_engine.raise(how);
+    return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<slot_id>> pipeline::impl::pages(request_handle h) const {
+    const std::scoped_lock lock(mutex_);
+    const request* const r = find(h);
+    if (r == nullptr) {
+        return stale();
+    }
+    if (!r->pages_known.load(std::memory_order_acquire)) {
+        return absl::FailedPreconditionError("pages: the request is not loaded yet");
+    }
+    return mover_->pages(*r);
+}
+
+absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
+    const std::scoped_lock lock(mutex_);
+    const request* const r = find(h);
+    if (r == nullptr) {
+        return stale();
+    }
+    if (!r->outcome_known.load(std::memory_order_acquire)) {
+        return absl::FailedPreconditionError("report: the request has had no outcome yet");
+    }
+    request_report out = r->report;
+    if (const std::int64_t ns = r->first_token_ns.load(); ns >= 0) {
+        out.first_token = time_point{duration{ns}};
+    }
+    return out;
+}
+
+void pipeline::impl::sort_by_rank(std::span<request_handle> requests) const {
+    struct keyed {
+        bool stale;
+        std::uint64_t rank;
+        std::uint32_t order;
+        request_handle handle;
+    };
+    std::vector<keyed> keys;
+    keys.reserve(requests.size());
+    {
+        const std::scoped_lock lock(mutex_);
+        for (const request_handle h : requests) {
+            const request* const r = find(h);
+            keys.push_back({r == nullptr,
+                            r == nullptr ? 0
+                                         : r->ranks[detail::rank_compute].load(
+                                               std::memory_order_relaxed),
+                            r == nullptr ? 0 : r->order, h});
+        }
+    }
+    std::ranges::stable_sort(keys, [](const keyed& a, const keyed& b) {
+        if (a.stale != b.stale) {
+            return b.stale;
+        }
+        return a.rank != b.rank ? a.rank < b.rank
+                                : static_cast<std::int32_t>(a.order - b.order) < 0;
+    });
+    std::ranges::transform(keys, requests.begin(), &keyed::handle);
+}
+
+void pipeline::impl::buried(request& r) {
+    const std::scoped_lock lock(mutex_);
+    live_[r.index] = false;
+    --live_count_;
+    free_.push_back(r.index);
+    r.recycle();
+    if (live_count_ == 0) {
+        all_buried_.notify_all();
+    }
+}
+
+void pipeline::impl::begin_close() {
+    events.close();
+    const std::scoped_lock lock(mutex_);
+    if (std::exchange(closing_, true)) {
+        return;
+    }
+    for (const auto& r : requests_) {
+        if (live_[r->index]) {
+            r->from_engine.raise(tell::release);
+        }
+    }
+    options_.io->post(close_turn_);
+}
+
+bool pipeline::impl::closed() const noexcept {
+    const std::scoped_lock lock(mutex_);
+    return closing_ && live_count_ == 0 && mover_->quiet();
+}
+
+pipeline_stats pipeline::impl::stats() const {
+    pipeline_stats s = mover_->stats();
+    control_->add_to(s);
+    const std::scoped_lock lock(mutex_);
+    s.submitted = submitted_;
+    s.live_requests = live_count_;
+    return s;
+}
+
+// ------------------------------------------------------------------------------------------ pipeline
+
+absl::StatusOr<std::unique_ptr<pipeline>> pipeline::create(pipeline_options options) {
+    auto i = std::make_unique<impl>(std::move(options));
+    SLUICE_RETURN_IF_ERROR(i->open());
+    return std::unique_ptr<pipeline>(new pipeline(std::move(i)));
+}
+
+pipeline::pipeline(std::unique_ptr<impl> i) noexcept : impl_(std::move(i)) {}
+pipeline::~pipeline() = default;
+
+absl::StatusOr<request_handle> pipeline::submit(const request_spec& spec) {
+    return impl_->submit(spec);
+}
+absl::Status pipeline::bind(request_handle request, std::span<const slot_id> pages) {
+    return impl_->bind(request, pages);
+}
+absl::Status pipeline::cancel(request_handle request) { return impl_->end(request, tell::cancel); }
+absl::Status pipeline::compute_done(request_handle request, double compute_seconds) {
+    return impl_->compute_done(request, compute_seconds);
+}
+absl::Status pipeline::release(request_handle request) {
+    return impl_->end(request, tell::release);
+}
+std::size_t pipeline::poll_events(std::span<request_event> out) {
+    return impl_->events.poll(out);
+}
+int pipeline::event_fd() const noexcept { return impl_->events.fd(); }
+absl::StatusOr<std::vector<slot_id>> pipeline::pages(request_handle request) const {
+    return impl_->pages(request);
+}
+absl::StatusOr<request_report> pipeline::report(request_handle request) const {
+    return impl_->report(request);
+}
+void pipeline::sort_by_rank(std::span<request_handle> requests) const {
+    impl_->sort_by_rank(requests);
+}
+request_handle pipeline::next_ready() { return impl_->events.take(); }
+void pipeline::begin_close() { impl_->begin_close(); }
+bool pipeline::closed() const noexcept { return impl_->closed(); }
+pipeline_stats pipeline::stats() const { return impl_->stats(); }
+
+}  // namespace sluice
