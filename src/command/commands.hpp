@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace sluice::command {
+
+// Each adds a subcommand that runs when it is parsed and leaves its exit code in `exit_code`.
+
+void add_replay(CLI::App& app, int& exit_code);
+void add_profile(CLI::App& app, int& exit_code);
+void add_bench(CLI::App& app, int& exit_code);
+void add_version(CLI::App& app, int& exit_code);
+
+}  // namespace sluice::command
