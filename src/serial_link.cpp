@@ -35,11 +35,7 @@ absl::Status serial_link::check(const options& o) {
 }
 
 serial_link::serial_link(loop& on, link_server& server, const options& o) noexcept
-    : loop_(on),
-      server_(server),
-      latency_(o.latency),
-      per_operation_(o.per_operation),
-      limiter_(o.rate, o.per_operation) {}
+    : loop_(on), server_(server), latency_(o.latency), limiter_(o.rate, o.per_operation) {}
 
 void serial_link::orphan::operator()(serial_link* link) const noexcept {
     link->loop_.disarm(link->timer_);
@@ -126,7 +122,6 @@ void serial_link::take_inbox() noexcept {
         taken_.swap(inbox_);
         if (new_rate_) {
             limiter_.set_rate(*new_rate_);
-            paced_ = *new_rate_ > 0 || per_operation_ > duration{0};
             new_rate_.reset();
         }
     }

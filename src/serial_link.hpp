@@ -147,8 +147,6 @@ class serial_link {
     loop& loop_;
     link_server& server_;
     const duration latency_;
-    const duration per_operation_;
-    bool paced_;
     rate_limiter limiter_;
     lane wire_;
     lane messages_;
@@ -159,8 +157,8 @@ class serial_link {
     wake_work wake_{*this};
     std::atomic<std::int64_t> busy_ns_{0};
 
-    std::mutex
-        mutex_;  // guards what follows; held while the wake-up is posted, never while serving
+    // Guards what follows. Held while the wake-up is posted, never while serving.
+    std::mutex mutex_;
     std::vector<posted> inbox_;
     std::optional<double> new_rate_;
     bool awake_ = false;  // wake_ is posted

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sluice/coro/event.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <stop_token>
 #include <thread>
@@ -21,7 +19,6 @@
 #include <sluice/coro/task.hpp>
 #include <sluice/coro/thread_loop.hpp>
 #include <sluice/coro/virtual_loop.hpp>
-#include <sluice/stage/await_operation.hpp>
 
 #include "support/allocation_counter.hpp"
 
@@ -178,14 +175,14 @@ TEST_CASE("sleep: until the instant, or until stopped") {
     std::optional<absl::Status> stopped;
     std::optional<absl::Status> too_late;
     sluice::time_point woke{};
-    const auto sleep = [&](sluice::time_point at, std::stop_token token,
+    const auto nap = [&](sluice::time_point at, std::stop_token token,
                            std::optional<absl::Status>& out) -> task<void> {
         out = co_await sluice::sleep_until(loop, at, std::move(token));
         woke = loop.now();
     };
     group g{loop};
-    g.tasks.spawn(sleep(loop.now() + 5ms, stop.get_token(), slept));
-    g.tasks.spawn(sleep(sluice::never, stop.get_token(), stopped));
+    g.tasks.spawn(nap(loop.now() + 5ms, stop.get_token(), slept));
+    g.tasks.spawn(nap(sluice::never, stop.get_token(), stopped));
     loop.run_until(loop.now() + 4ms);
     CHECK_FALSE(slept.has_value());
     loop.run_until(loop.now() + 1ms);
@@ -196,7 +193,7 @@ TEST_CASE("sleep: until the instant, or until stopped") {
     loop.run_until_idle();
     CHECK(stopped == absl::CancelledError(""));
     CHECK(woke == sluice::time_point{5ms});
-    g.tasks.spawn(sleep(loop.now() + 1s, stop.get_token(), too_late));
+    g.tasks.spawn(nap(loop.now() + 1s, stop.get_token(), too_late));
     CHECK(too_late == absl::CancelledError(""));
 }
 
@@ -204,7 +201,7 @@ TEST_CASE("sleep: due and stopped at once ends once") {
     virtual_loop loop;
     std::stop_source stop;
     std::optional<absl::Status> out;
-    const auto sleep = [&]() -> task<void> {
+    const auto nap = [&]() -> task<void> {
         out = co_await sluice::sleep_for(loop, 1ms, stop.get_token());
     };
     struct at_once : sluice::timer {
@@ -217,12 +214,12 @@ TEST_CASE("sleep: due and stopped at once ends once") {
 
     SECTION("stop first") {
         loop.arm(stopper, loop.now() + 1ms);
-        g.tasks.spawn(sleep());
+        g.tasks.spawn(nap());
         loop.run_until_idle();
         CHECK(out == absl::CancelledError(""));
     }
     SECTION("timer first") {
-        g.tasks.spawn(sleep());
+        g.tasks.spawn(nap());
         loop.arm(stopper, loop.now() + 1ms);
         loop.run_until_idle();
         CHECK(out == absl::OkStatus());
@@ -245,92 +242,6 @@ TEST_CASE("sleep: stop from another thread against the timer", "[race]") {
     CHECK(ended == 200);
 }
 
-task<void> receive(completion& c, std::optional<absl::Status>& out) { out = co_await c; }
-
-TEST_CASE("completion: the waiter is posted, not run inside set") {
-    virtual_loop loop;
-    completion c{loop};
-    std::optional<absl::Status> out;
-    group g{loop};
-    g.tasks.spawn(receive(c, out));
-    c.set(absl::UnavailableError("gone"));
-    CHECK_FALSE(out.has_value());
-    loop.run_until_idle();
-    CHECK(out == absl::UnavailableError("gone"));
-}
-
-TEST_CASE("completion: set before the await does not suspend") {
-    virtual_loop loop;
-    completion c{loop};
-    std::optional<absl::Status> out;
-    group g{loop};
-    c.set(absl::OkStatus());
-    g.tasks.spawn(receive(c, out));
-    CHECK(out == absl::OkStatus());
-}
-
-TEST_CASE("completion: set races the await, and the waiter frees it", "[race]") {
-    thread_loop loop;
-    REQUIRE(loop.start().ok());
-    int received = 0;
-    for (int round = 0; round < 200; ++round) {
-        auto c = std::make_unique<completion>(loop);
-        std::jthread setter([raw = c.get()] { raw->set(absl::DataLossError("")); });
-        const auto body = [](std::unique_ptr<completion> mine) -> task<bool> {
-            const absl::Status status = co_await *mine;
-            mine.reset();
-            co_return status.code() == StatusCode::kDataLoss;
-        };
-        received += sync_wait(loop, body(std::move(c))) ? 1 : 0;
-    }
-    CHECK(received == 200);
-}
-
-TEST_CASE("latch: opens at zero") {
-    virtual_loop loop;
-    sluice::latch l{loop, 3};
-    sluice::latch open{loop, 0};
-    bool through = false;
-    const auto pass = [&]() -> task<void> {
-        co_await open;
-        co_await l;
-        through = true;
-    };
-    group g{loop};
-    g.tasks.spawn(pass());
-    l.count_down(2);
-    loop.run_until_idle();
-    CHECK_FALSE(through);
-    l.count_down();
-    CHECK_FALSE(through);
-    loop.run_until_idle();
-    CHECK(through);
-}
-
-TEST_CASE("latch: counted down by several threads", "[race]") {
-    thread_loop loop;
-    REQUIRE(loop.start().ok());
-    int wrong = 0;
-    for (int round = 0; round < 200; ++round) {
-        auto l = std::make_unique<sluice::latch>(loop, 3);
-        std::array<int, 3> parts{};
-        std::vector<std::jthread> threads;
-        for (int& part : parts) {
-            threads.emplace_back([&part, raw = l.get()] {
-                part = 1;
-                raw->count_down();
-            });
-        }
-        const auto body = [&]() -> task<int> {
-            co_await *l;
-            l.reset();
-            co_return parts[0] + parts[1] + parts[2];
-        };
-        wrong += sync_wait(loop, body()) == 3 ? 0 : 1;
-    }
-    CHECK(wrong == 0);
-}
-
 TEST_CASE("switch_to: stays where it is, yield_to lets others go first") {
     virtual_loop loop;
     std::vector<int> order;
@@ -346,43 +257,6 @@ TEST_CASE("switch_to: stays where it is, yield_to lets others go first") {
     order.push_back(3);
     loop.run_until_idle();
     CHECK(order == std::vector{1, 2, 3, 4});
-}
-
-struct echo : sluice::operation {
-    int value = 0;
-};
-
-TEST_CASE("awaited: an operation completes on another thread, the coroutine goes on at home",
-          "[race]") {
-    thread_loop home{"home"};
-    thread_loop worker{"worker"};
-    REQUIRE(home.start().ok());
-    REQUIRE(worker.start().ok());
-    struct job : sluice::work {
-        job()
-            : work([](work& w) noexcept {
-                  static_cast<job&>(w).op->complete(absl::AbortedError(""));
-              }) {}
-        echo* op = nullptr;
-    };
-    int right = 0;
-    std::uint64_t allocations = 1;
-    const auto body = [&]() -> task<void> {
-        const allocation_counter count;
-        for (int round = 0; round < 200; ++round) {
-            sluice::awaited<echo> op;
-            job j;
-            const absl::Status status = co_await op.run(home, [&](echo& e) noexcept {
-                j.op = &e;
-                worker.post(j);
-            });
-            right += status.code() == StatusCode::kAborted && home.in_loop() ? 1 : 0;
-        }
-        allocations = count.allocations();
-    };
-    sync_wait(home, body());
-    CHECK(right == 200);
-    CHECK(allocations == 0);
 }
 
 TEST_CASE("events, completions, latches and sleeps allocate nothing") {

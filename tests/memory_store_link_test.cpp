@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <latch>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -97,6 +98,21 @@ TEST_CASE("memory_store link: a backlog keeps the link busy to the nanosecond", 
         wrong += std::abs(static_cast<double>(ops[i]->ns()) - exact) <= 1 ? 0 : 1;
     }
     CHECK(wrong == 0);
+}
+
+TEST_CASE("memory_store link: its rate can change", "[store]") {
+    store_fixture f({.link_rate = 1e9});
+    CHECK(f.put(1, pattern(1000, 1)) == code::kOk);
+    CHECK(f.time.now() == time_point{1us});
+    REQUIRE(f.store->set_link_rate(1e6).ok());
+    CHECK(f.put(2, pattern(1000, 2)) == code::kOk);
+    CHECK(f.time.now() == time_point{1001us});
+    REQUIRE(f.store->set_link_rate(0).ok());
+    CHECK(f.read(1, 1000) == pattern(1000, 1));
+    CHECK(f.time.now() == time_point{1001us});
+    for (const double bad : {-1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
+        CHECK(f.store->set_link_rate(bad).code() == code::kInvalidArgument);
+    }
 }
 
 TEST_CASE("memory_store link: completes in order, each once, when many wait", "[store]") {

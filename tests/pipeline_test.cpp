@@ -94,9 +94,8 @@ TEST_CASE("pipeline: a shorter request overtakes between two blocks of a longer 
     const request_handle shorter = r.submit(101, 10);
     const auto events = r.run();
     const auto outcome_of = [&](request_handle h) {
-        return std::ranges::find_if(events, [h](const request_event& e) {
-            return e.request == h && is_outcome(e.kind);
-        });
+        return std::ranges::find_if(
+            events, [h](const request_event& e) { return e.request == h && is_outcome(e.kind); });
     };
     CHECK(outcome_of(shorter) < outcome_of(longer));
     const auto report = *r.pipe->report(shorter);
@@ -146,8 +145,7 @@ TEST_CASE("pipeline: the engine binds its own pages when they are asked for") {
     auto events = r.run();
     REQUIRE(kinds(events, h) == std::vector{event_kind::want_pages});
     const slot_id pages[] = {9, 8, 7, 6, 5};
-    CHECK(r.pipe->bind(h, std::span(pages).first(4)).code() ==
-          absl::StatusCode::kInvalidArgument);
+    CHECK(r.pipe->bind(h, std::span(pages).first(4)).code() == absl::StatusCode::kInvalidArgument);
     REQUIRE(r.pipe->bind(h, pages).ok());
     CHECK(r.pipe->bind(h, pages).code() == absl::StatusCode::kFailedPrecondition);
     events = r.run();
@@ -275,8 +273,7 @@ TEST_CASE("pipeline: what can never fit, or contradicts itself, is refused at su
     CHECK(refuse(2, [](request_spec& s) { s.tenant_weight = 0; }) ==
           absl::StatusCode::kInvalidArgument);
     const block_key none[1] = {};
-    CHECK(refuse(1, [&](request_spec& s) { s.keys = none; }) ==
-          absl::StatusCode::kInvalidArgument);
+    CHECK(refuse(1, [&](request_spec& s) { s.keys = none; }) == absl::StatusCode::kInvalidArgument);
     CHECK(r.pipe->stats().submitted == 0);
     r.close();
 }

@@ -105,7 +105,7 @@ TEST_CASE("scope: frames and arguments are gone after the join") {
     virtual_loop loop;
     const auto shared = std::make_shared<int>(1);
     const auto holds = [](sluice::loop& l, std::shared_ptr<int> p) -> task<void> {
-        static_cast<void>(co_await sluice::sleep_for(l, sluice::duration{*p}));
+        static_cast<void>(co_await sluice::sleep_for(l, sluice::duration(*p)));
     };
     long during = 0;
     long after = 0;

@@ -52,9 +52,7 @@ task<int> sum(int n) {
 
 TEST_CASE("task: calling runs nothing, awaiting runs it once") {
     bool ran = false;
-    {
-        auto never_awaited = mark(ran);
-    }
+    { auto never_awaited = mark(ran); }
     CHECK_FALSE(ran);
     sync_wait(mark(ran));
     CHECK(ran);
@@ -87,7 +85,7 @@ TEST_CASE("task: arguments, locals and results are destroyed once") {
     };
     const auto outer = [&pass](int& n) -> task<int> {
         counted mine{n};
-        counted got = co_await pass(counted{n});
+        counted got = co_await pass(counted(n));
         co_return *got.alive;
     };
     {

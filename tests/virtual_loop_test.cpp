@@ -133,8 +133,7 @@ TEST_CASE("virtual_loop: many timers, armed, moved and disarmed at random, fire 
     std::vector<std::pair<time_point, std::uint64_t>> expected(500);
     std::uint64_t order = 0;
     for (int i = 0; i < 500; ++i) {
-        alarms.push_back(
-            std::make_unique<alarm>([&, i] { fired.emplace_back(loop.now(), i); }));
+        alarms.push_back(std::make_unique<alarm>([&, i] { fired.emplace_back(loop.now(), i); }));
     }
     for (int step = 0; step < 5000; ++step) {
         const std::size_t i = random() % alarms.size();

@@ -61,8 +61,8 @@ struct pipeline_options {
 
     /// \name The other seams
     ///@{
-    class device* device = nullptr;  ///< required
-    class store* store = nullptr;    ///< null: no L3, only L1 and L2
+    class device* device = nullptr;     ///< required
+    class store* store = nullptr;       ///< null: no L3, only L1 and L2
     std::vector<block_stage*> inbound;  ///< between fetch and copy, in this order; at most 8
     ///@}
 
@@ -78,8 +78,8 @@ struct pipeline_options {
 
     /// \name Order and cost
     ///@{
-    std::unique_ptr<class policy> policy;     ///< null: sjf
-    std::unique_ptr<class cost_model> cost;   ///< null: a linear model that learns from nothing
+    std::unique_ptr<class policy> policy;    ///< null: sjf
+    std::unique_ptr<class cost_model> cost;  ///< null: a linear model that learns from nothing
     bool split = false;  ///< choose how much to load (true) or load all that is cached (false)
     ///@}
 
@@ -97,8 +97,8 @@ struct pipeline_options {
 
     /// \name Loops; null: threads of the pipeline's own
     ///@{
-    /// With loops of the caller's the pipeline must be closed (`begin_close`, `closed`) before it is
-    /// destroyed. Both may be the same loop.
+    /// With loops of the caller's the pipeline must be closed (`begin_close`, `closed`) before it
+    /// is destroyed. Both may be the same loop.
     loop* control = nullptr;  ///< calls the policy and the cost model
     loop* io = nullptr;       ///< moves bytes; must not be delayed
     ///@}
@@ -131,9 +131,9 @@ enum class event_kind : std::uint8_t {
     want_pages,  ///< engine-owned L1: `bind` the request's pages (all of them, in one call)
     loaded,      ///< the blocks to load are in L1; library drives: compute is queued
     // One of these, once per request:
-    ready,      ///< engine drives: the first `blocks` blocks are in L1, compute the rest
-    detached,   ///< as `ready`, but the load timeout passed: `blocks` are what had arrived
-    computed,   ///< library drives: the first token is there; `blocks` were loaded
+    ready,     ///< engine drives: the first `blocks` blocks are in L1, compute the rest
+    detached,  ///< as `ready`, but the load timeout passed: `blocks` are what had arrived
+    computed,  ///< library drives: the first token is there; `blocks` were loaded
     cancelled,
     failed,  ///< see `status`
     // Afterwards:
@@ -185,8 +185,8 @@ struct pipeline_stats {
     std::uint64_t l1_hits = 0, l2_hits = 0;  ///< blocks found there when planned
     std::uint64_t blocks_missed = 0;         ///< expected in L3, not there
     std::uint64_t blocks_corrupt = 0;
-    std::uint64_t blocks_failed = 0;  ///< for other reasons, timeouts included
-    std::uint64_t blocks_verified = 0;       ///< fetched whole; checksums are the store's
+    std::uint64_t blocks_failed = 0;    ///< for other reasons, timeouts included
+    std::uint64_t blocks_verified = 0;  ///< fetched whole; checksums are the store's
     std::uint64_t soft_timeouts = 0, hard_timeouts = 0;
     std::uint64_t l2_evictions = 0, l2_steals = 0, l1_evictions = 0;
     std::uint64_t revocations = 0;
@@ -219,8 +219,8 @@ class pipeline {
 
     pipeline(const pipeline&) = delete;
     pipeline& operator=(const pipeline&) = delete;
-    /// Cancels what is not finished, waits until no transfer is under way, and ends. \pre with loops
-    /// of the caller's: `closed()`.
+    /// Cancels what is not finished, waits until no transfer is under way, and ends. \pre with
+    /// loops of the caller's: `closed()`.
     ~pipeline();
 
     /// Starts a request: lookup and loading to L2 begin at once.

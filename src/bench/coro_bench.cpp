@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <coroutine>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -29,7 +32,7 @@
 namespace sluice::bench {
 namespace {
 
-constexpr int repeats = 7;
+constexpr std::size_t repeats = 11;
 constexpr int calls = 200'000;
 constexpr int posts = 50'000;
 constexpr int hops = 2'000;
@@ -40,31 +43,35 @@ double nanoseconds_since(steady::time_point start) {
     return std::chrono::duration<double, std::nano>(steady::now() - start).count();
 }
 
-// Runs `body` several times, each `n` operations: the median of nanoseconds per operation.
-template <class Body>
-double median_ns(int n, Body body) {
-    std::array<double, repeats> times{};
-    for (double& t : times) {
-        const steady::time_point start = steady::now();
-        body();
-        t = nanoseconds_since(start) / n;
-    }
+double median(std::array<double, repeats>& times) {
     std::nth_element(times.begin(), times.begin() + repeats / 2, times.end());
     return times[repeats / 2];
 }
 
+// Runs both several times, by turns so that a busy machine hits both, each `n` operations.
 template <class Body, class Baseline>
 coro_bench_row measure(const char* name, int n, Body body, Baseline baseline) {
     coro_bench_row row;
     row.operation = name;
     body();  // fills the frame cache
+    baseline();
     {
         const allocation_count count;
         body();
         row.allocations = static_cast<double>(count.value()) / n;
     }
-    row.ns = median_ns(n, body);
-    row.baseline_ns = median_ns(n, baseline);
+    std::array<double, repeats> times{};
+    std::array<double, repeats> baseline_times{};
+    for (std::size_t i = 0; i < repeats; ++i) {
+        const steady::time_point start = steady::now();
+        body();
+        times[i] = nanoseconds_since(start) / n;
+        const steady::time_point middle = steady::now();
+        baseline();
+        baseline_times[i] = nanoseconds_since(middle) / n;
+    }
+    row.ns = median(times);
+    row.baseline_ns = median(baseline_times);
     return row;
 }
 
@@ -240,7 +247,6 @@ coro_bench_row bench_event() {
         s.spawn(side(b, a, false));
         s.spawn(side(a, b, true));
         co_await s.join();
-        // The event that one side waits for is never set before it waits, but for the first.
     };
     return measure(
         "event", posts, [&] { sync_wait(loop, body()); },
@@ -252,6 +258,38 @@ coro_bench_row bench_event() {
             loop.post(a);
             loop.run_until_idle();
         });
+}
+
+// Where the threads run decides over the cost of a hop: both pairs get the same two processors.
+void pin_this_thread(int which) {
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) {
+        return;
+    }
+    for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (CPU_ISSET(cpu, &allowed) && which-- == 0) {
+            cpu_set_t one;
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            ::pthread_setaffinity_np(::pthread_self(), sizeof one, &one);
+            return;
+        }
+    }
+}
+
+template <class First, class Second>
+void run_pair(First first, Second second) {
+    std::thread a([&] {
+        pin_this_thread(0);
+        first();
+    });
+    std::thread b([&] {
+        pin_this_thread(1);
+        second();
+    });
+    a.join();
+    b.join();
 }
 
 void condvar_ping_pong() {
@@ -266,29 +304,38 @@ void condvar_ping_pong() {
             changed.notify_one();
         }
     };
-    std::thread other([&] { side(1); });
-    side(0);
-    other.join();
+    run_pair([&] { side(0); }, [&] { side(1); });
 }
 
 void eventfd_ping_pong() {
     const int a = ::eventfd(0, EFD_CLOEXEC);
     const int b = ::eventfd(0, EFD_CLOEXEC);
-    bool good = a >= 0 && b >= 0;
-    const auto side = [](int mine, int peer, bool& ok) {
+    const auto signal = [](int fd) {
         const std::uint64_t one = 1;
-        std::uint64_t got = 0;
-        for (int i = 0; ok && i < hops / 2; ++i) {
-            ok = ::write(peer, &one, sizeof one) == sizeof one &&
-                 ::read(mine, &got, sizeof got) == sizeof got;
-        }
+        return ::write(fd, &one, sizeof one) == sizeof one;
     };
-    bool other_good = good;
-    std::thread other([&] { side(b, a, other_good); });
-    side(a, b, good);
-    other.join();
+    const auto wait = [](int fd) {
+        std::uint64_t got = 0;
+        return ::read(fd, &got, sizeof got) == sizeof got;
+    };
+    if (a >= 0 && b >= 0) {
+        run_pair(
+            [&] {
+                for (int i = 0; i < hops / 2 && signal(b) && wait(a); ++i) {
+                }
+            },
+            [&] {
+                for (int i = 0; i < hops / 2 && wait(b) && signal(a); ++i) {
+                }
+            });
+    }
     ::close(a);
     ::close(b);
+}
+
+task<void> pin(int which) {
+    pin_this_thread(which);
+    co_return;
 }
 
 task<void> hop(loop& a, loop& b) {
@@ -305,6 +352,8 @@ coro_bench_row bench_hop(const char* name, duration spin, Baseline baseline) {
     if (!a.start().ok() || !b.start().ok()) {
         return {name, 0, 0, 0};
     }
+    sync_wait(a, pin(0));
+    sync_wait(b, pin(1));
     return measure(
         name, hops, [&] { sync_wait(b, hop(a, b)); }, baseline);
 }

@@ -68,35 +68,33 @@ void control::stop() noexcept {
     home_.disarm(interval_timer_);
 }
 
-// A request's life, as control sees it.
+// A request's life, as control sees it. One await, so that the frame of a waiting request is small.
 task<void> control::serve(request& r) {
     policy_.submitted(r.view, home_.now());
     r.to_io.raise(tell::attach);
-    std::uint32_t told = 0;
-    while ((told & (tell::looked_up | tell::settled)) == 0) {
-        told |= co_await next_signal(r);
-    }
-    if ((told & tell::settled) == 0) {
-        admit(r);
-    }
-    while ((told & tell::settled) == 0) {
+    for (std::uint32_t told = 0; (told & tell::retire) == 0;) {
+        const std::uint32_t before = told;
         const std::uint32_t news = co_await next_signal(r);
         told |= news;
-        take_progress(r);
-    }
-    finish(r);
-    while ((told & tell::retire) == 0) {
-        const std::uint32_t news = co_await next_signal(r);
-        told |= news;
+        if ((before & tell::settled) == 0) {
+            if ((told & tell::settled) != 0) {
+                take_progress(r);
+                finish(r);
+            } else if (r.view.admitted) {
+                take_progress(r);
+            } else if ((news & tell::looked_up) != 0) {
+                admit(r);
+            }
+        }
         if ((news & tell::engine_computed) != 0) {
-            observe_compute(r, r.compute_seconds_told);
+            observe_compute(r, static_cast<double>(r.compute_seconds_told));
             after_fit();
         }
     }
     r.to_io.raise(tell::bury);  // the last touch
 }
 
-// --------------------------------------------------------------------------------------------- plans
+// ---- plans
 
 double control::predict(stage_id stage, const demand_shape& shape) noexcept {
     if (shape.empty()) {
@@ -130,19 +128,16 @@ stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
             static_cast<stage_id>(static_cast<std::size_t>(stage_id::first_custom) + i), fetched);
     }
     s.copy = predict(stage_id::copy, {copy, blocks(copy, pieces_), 0, 0});
-    const std::uint64_t context = std::min<std::uint64_t>(
-        std::uint64_t{k} * options_.block_tokens, r.tokens);
-    s.compute = predict(stage_id::compute, {0, 0, r.tokens - context, context});
+    const std::uint64_t context =
+        std::min<std::uint64_t>(std::uint64_t{k} * options_.block_tokens, r.view.prompt_tokens);
+    s.compute = predict(stage_id::compute, {0, 0, r.view.prompt_tokens - context, context});
     return s;
 }
 
 void control::admit(request& r) {
-    const std::uint64_t loadable =
-        r.tokens > r.min_query ? (r.tokens - r.min_query) / options_.block_tokens : 0;
-    const auto most = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>({r.report.hit_blocks, r.max_load, loadable}));
-    r.planned_fetch = r.counts.fetch_left.load(std::memory_order_relaxed);
-    r.planned_copy = r.counts.copy_left.load(std::memory_order_relaxed);
+    const std::uint32_t most = std::min(r.report.hit_blocks, r.max_load);
+    r.planned_fetch = r.counts.fetch_left;
+    r.planned_copy = r.counts.copy_left;
     r.plan_blocks = options_.split && most > 0 ? choose_blocks(r, most) : most;
     const stage_seconds s = predict_load_of(r, r.plan_blocks);
     if (r.report.hit_blocks > 0) {  // from all the hits to the plan
@@ -155,7 +150,9 @@ void control::admit(request& r) {
     };
     r.fetch_per_byte = rate(s.fetch, r.planned_fetch);
     r.copy_per_byte = rate(s.copy, r.planned_copy);
-    r.compute_seconds = static_cast<float>(s.compute);
+    r.predicted[rank_fetch] = static_cast<float>(s.fetch);
+    r.predicted[rank_copy] = static_cast<float>(s.copy);
+    r.predicted[rank_compute] = static_cast<float>(s.compute);
     r.view.load_tokens = std::uint64_t{r.plan_blocks} * options_.block_tokens;
     r.view.predicted = s;
     r.view.remaining = s;
@@ -174,13 +171,20 @@ void control::admit(request& r) {
 
 std::uint32_t control::choose_blocks(const request& r, std::uint32_t most) {
     const time_point now = home_.now();
-    if (const double elapsed = to_seconds(now - last_stats_at_); elapsed > 0.1) {
+    // A price is what a second costs the others in the long run: over many requests, or a burst
+    // would move everything to the stage that happens to be idle, and then back.
+    mean_request_s_ += 0.05 * (predict_load_of(r, most).total() - mean_request_s_);
+    if (const double elapsed = to_seconds(now - last_stats_at_); elapsed > mean_request_s_) {
         const pipeline_stats s = mover_.stats();
-        const auto share = [elapsed](const stage_counters& now_c, const stage_counters& old) {
-            return std::clamp(to_seconds(now_c.busy - old.busy) / elapsed, 0.0, 1.0);
+        const double weight = elapsed / (elapsed + 50 * mean_request_s_);
+        const auto follow = [&](double& share, const stage_counters& now_c,
+                                const stage_counters& old) {
+            const double busy = to_seconds(now_c.busy - old.busy) / elapsed;
+            share += weight * (std::clamp(busy, 0.0, 1.0) - share);
         };
-        utilisation_ = {share(s.fetch, last_stats_.fetch), share(s.copy, last_stats_.copy),
-                        share(s.compute, last_stats_.compute)};
+        follow(utilisation_.fetch, s.fetch, last_stats_.fetch);
+        follow(utilisation_.copy, s.copy, last_stats_.copy);
+        follow(utilisation_.compute, s.compute, last_stats_.compute);
         last_stats_ = s;
         last_stats_at_ = now;
     }
@@ -200,8 +204,7 @@ stage_backlog control::backlog_before(const request& r) {
     const std::uint64_t own = pack_rank(policy_.rank(probe, stage_id::fetch, home_.now()));
     stage_backlog before;
     for (const request* other : live_) {
-        if (other != nullptr &&
-            other->ranks[rank_fetch].load(std::memory_order_relaxed) <= own) {
+        if (other != nullptr && other->ranks[rank_fetch].load(std::memory_order_relaxed) <= own) {
             before.fetch += other->view.remaining.fetch;
             before.copy += other->view.remaining.copy;
             before.compute += other->view.remaining.compute;
@@ -210,12 +213,11 @@ stage_backlog control::backlog_before(const request& r) {
     return before;
 }
 
-// --------------------------------------------------------------------------------------------- ranks
+// ---- ranks
 
 bool control::publish_ranks(request& r) {
     const time_point now = home_.now();
-    constexpr stage_id stages[ranked_stages] = {stage_id::fetch, stage_id::copy,
-                                                stage_id::compute};
+    constexpr stage_id stages[ranked_stages] = {stage_id::fetch, stage_id::copy, stage_id::compute};
     bool changed = false;
     for (std::size_t s = 0; s < ranked_stages; ++s) {
         const std::uint64_t rank = pack_rank(policy_.rank(r.view, stages[s], now));
@@ -259,20 +261,19 @@ void control::arm_change_timer() {
     }
 }
 
-// ------------------------------------------------------------------------------ progress and the end
+// ---- progress and the end
 
 void control::take_progress(request& r) {
     const auto left = [](std::uint64_t now, std::uint64_t planned) {
-        return planned == 0 ? 0.0
-                            : std::min(1.0, static_cast<double>(now) / static_cast<double>(planned));
+        return planned == 0
+                   ? 0.0
+                   : std::min(1.0, static_cast<double>(now) / static_cast<double>(planned));
     };
     request_view& v = r.view;
-    v.remaining.fetch = v.predicted.fetch *
-                        left(r.counts.fetch_left.load(std::memory_order_relaxed), r.planned_fetch);
-    v.remaining.copy = v.predicted.copy *
-                       left(r.counts.copy_left.load(std::memory_order_relaxed), r.planned_copy);
-    const auto serve = [&](stage_id stage, const std::atomic<std::int64_t>& total, double& known) {
-        const double seconds = to_seconds(duration{total.load(std::memory_order_relaxed)});
+    v.remaining.fetch = v.predicted.fetch * left(r.counts.fetch_left, r.planned_fetch);
+    v.remaining.copy = v.predicted.copy * left(r.counts.copy_left, r.planned_copy);
+    const auto serve = [&](stage_id stage, std::int64_t total, double& known) {
+        const double seconds = to_seconds(duration{total});
         if (seconds > known) {
             policy_.served(v, stage, seconds - std::exchange(known, seconds));
         }
@@ -299,21 +300,22 @@ void control::finish(request& r) {
     if (fetched > 0) {
         observe(stage_id::fetch,
                 {fetched, (fetched * groups + all_groups_bytes_ - 1) / all_groups_bytes_, 0, 0},
-                r.report.attained.fetch, error_.fetch);
+                r.view.attained.fetch, error_.fetch);
     }
     if (copied > 0) {
         observe(stage_id::copy,
                 {copied, (copied * pieces_ + all_groups_bytes_ - 1) / all_groups_bytes_, 0, 0},
-                r.report.attained.copy, error_.copy);
+                r.view.attained.copy, error_.copy);
     }
-    observe_compute(r, r.report.attained.compute);
+    observe_compute(r, r.view.attained.compute);
     after_fit();
 }
 
 void control::observe_compute(const request& r, double seconds) {
     const std::uint64_t context = std::min<std::uint64_t>(
-        std::uint64_t{r.report.loaded_blocks} * options_.block_tokens, r.tokens);
-    observe(stage_id::compute, {0, 0, r.tokens - context, context}, seconds, error_.compute);
+        std::uint64_t{r.report.loaded_blocks} * options_.block_tokens, r.view.prompt_tokens);
+    observe(stage_id::compute, {0, 0, r.view.prompt_tokens - context, context}, seconds,
+            error_.compute);
 }
 
 void control::observe(stage_id stage, const demand_shape& shape, double seconds, double& error) {
@@ -352,9 +354,9 @@ void control::repredict(request& r) {
         predict(stage_id::fetch, {r.planned_fetch, blocks(r.planned_fetch, groups), 0, 0});
     v.predicted.copy =
         predict(stage_id::copy, {r.planned_copy, blocks(r.planned_copy, pieces_), 0, 0});
-    v.predicted.compute = predict(
-        stage_id::compute, {0, 0, v.prompt_tokens - std::min(v.load_tokens, v.prompt_tokens),
-                            std::min(v.load_tokens, v.prompt_tokens)});
+    v.predicted.compute = predict(stage_id::compute,
+                                  {0, 0, v.prompt_tokens - std::min(v.load_tokens, v.prompt_tokens),
+                                   std::min(v.load_tokens, v.prompt_tokens)});
     const auto scale = [](double& remaining, double now, double before) {
         remaining = before > 0 ? remaining * now / before : now;
     };

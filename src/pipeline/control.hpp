@@ -72,16 +72,17 @@ class control {
     cost_model& cost_;
     loop& home_;
     mover& mover_;
-    std::uint32_t pieces_ = 0;        // descriptors of a block, over groups
+    std::uint32_t pieces_ = 0;  // descriptors of a block, over groups
     std::uint64_t all_groups_bytes_ = 0;
     scope tasks_;
-    std::vector<request*> live_;      // by index; admitted and not settled
+    std::vector<request*> live_;  // by index; admitted and not settled
     std::uint32_t live_count_ = 0;
     indexed_heap<time_point::rep> changes_;  // when a rank changes by itself
     owned_timer change_timer_;
     owned_timer interval_timer_;
     std::uint64_t generation_ = 0;
-    stage_seconds utilisation_;       // recent, for shadow prices
+    stage_seconds utilisation_;  // recent, for shadow prices
+    double mean_request_s_ = 0;  // predicted, of what is split
     pipeline_stats last_stats_;
     time_point last_stats_at_{};
     stage_seconds error_;

@@ -93,7 +93,7 @@ std::size_t event_queue::poll(std::span<request_event> out) {
         e = request_event{};
         e.kind = kind;
         e.request = r.handle();
-        e.user = r.user;
+        e.user = r.view.user;
         if (is_outcome(kind)) {
             e.blocks = r.events.outcome_blocks;
             e.busy = r.events.busy;
@@ -108,7 +108,7 @@ std::size_t event_queue::poll(std::span<request_event> out) {
             head_ = r.events.next;
             tail_ = head_ == nullptr ? nullptr : tail_;
             // After this the request may end at any time.
-            r.from_engine.raise(tell::taken);
+            r.to_io.raise(tell::taken);
         }
     }
     set_readable(head_ != nullptr);

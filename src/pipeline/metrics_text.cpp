@@ -58,9 +58,8 @@ std::string pipeline::metrics_text() const {
         const bool moves = c != &s.compute;
         out.total("sluice_stage_bytes_total", "Bytes moved.", moves ? number(c->bytes) : 0,
                   {{"stage", name}});
-        out.total("sluice_stage_busy_seconds_total",
-                  "Time with at least one operation in flight.", to_seconds(c->busy),
-                  {{"stage", name}});
+        out.total("sluice_stage_busy_seconds_total", "Time with at least one operation in flight.",
+                  to_seconds(c->busy), {{"stage", name}});
     }
     const std::pair<const char*, double> errors[] = {{"fetch", s.relative_error.fetch},
                                                      {"copy", s.relative_error.copy},
@@ -72,17 +71,13 @@ std::string pipeline::metrics_text() const {
     out.total("sluice_bytes_deduplicated_total",
               "Bytes that came by a transfer which another request had started.",
               number(s.bytes_deduplicated));
-    const std::pair<const char*, std::uint64_t> blocks[] = {{"l1_hit", s.l1_hits},
-                                                            {"l2_hit", s.l2_hits},
-                                                            {"verified", s.blocks_verified},
-                                                            {"missed", s.blocks_missed},
-                                                            {"corrupt", s.blocks_corrupt},
-                                                            {"failed", s.blocks_failed},
-                                                            {"stored", s.stored_blocks},
-                                                            {"store_dropped", s.store_drops},
-                                                            {"l1_evicted", s.l1_evictions},
-                                                            {"l2_evicted", s.l2_evictions},
-                                                            {"l2_stolen", s.l2_steals}};
+    const std::pair<const char*, std::uint64_t> blocks[] = {
+        {"l1_hit", s.l1_hits},           {"l2_hit", s.l2_hits},
+        {"verified", s.blocks_verified}, {"missed", s.blocks_missed},
+        {"corrupt", s.blocks_corrupt},   {"failed", s.blocks_failed},
+        {"stored", s.stored_blocks},     {"store_dropped", s.store_drops},
+        {"l1_evicted", s.l1_evictions},  {"l2_evicted", s.l2_evictions},
+        {"l2_stolen", s.l2_steals}};
     for (const auto& [what, n] : blocks) {
         out.total("sluice_blocks_total", "Blocks by what became of them.", number(n),
                   {{"what", what}});

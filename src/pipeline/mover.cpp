@@ -43,8 +43,7 @@ mover::mover(const pipeline_options& options, loop& io, loop& control, event_que
       events_(events),
       l2_memory_(l2_memory),
       l2_stride_(l2_stride),
-      l2_(static_cast<std::uint32_t>(l2_memory.size() / l2_stride),
-          std::move(l2_eviction)),
+      l2_(static_cast<std::uint32_t>(l2_memory.size() / l2_stride), std::move(l2_eviction)),
       lookup_(io, stage_limits{64, mib}, *this),
       fetch_(io, options.fetch, *this),
       copy_(io, options.copy, *this),
@@ -63,15 +62,23 @@ mover::mover(const pipeline_options& options, loop& io, loop& control, event_que
                               static_cast<std::uint8_t>(i + 1));
     }
     stats_.l2_slots = l2_.size();
-    published_ = stats_;
+    update_quiet();  // so that a fresh pipeline says what is free
 }
 
 mover::~mover() = default;
 
-// ---------------------------------------------------------------------------------------- signals
+// ---- signals
 
-void mover::look_from_control(void* self, request& r, std::uint32_t flags) noexcept {
+void mover::look(void* self, request& r, std::uint32_t flags) noexcept {
     auto& m = *static_cast<mover*>(self);
+    if ((flags & tell::bury) != 0 || r.at == phase::buried) {
+        if ((flags & tell::attach) != 0) {
+            m.attach(r);  // it was cancelled before it came here
+        }
+        r.at = phase::buried;
+        m.bury(r);
+        return;
+    }
     if ((flags & tell::attach) != 0) {
         m.attach(r);
     }
@@ -81,43 +88,38 @@ void mover::look_from_control(void* self, request& r, std::uint32_t flags) noexc
     if ((flags & tell::ranks) != 0) {
         m.rerank(r);
     }
-    if ((flags & tell::bury) != 0) {
-        r.at = phase::buried;
-        m.bury(r);
+    if ((flags & tell::from_engine) != 0) {
+        m.obey(r, flags);
     }
 }
 
-void mover::look_from_engine(void* self, request& r, std::uint32_t flags) noexcept {
-    auto& m = *static_cast<mover*>(self);
-    if (r.at == phase::buried) {
-        m.bury(r);
-        return;
-    }
+void mover::obey(request& r, std::uint32_t flags) {
     if ((flags & tell::bind) != 0 && !r.settled()) {
-        m.bind_pages(r);
+        bind_pages(r);
     }
     if ((flags & tell::done) != 0 && r.settled() && !r.released) {
         if (r.compute_seconds_told > 0) {
             r.to_control.raise(tell::engine_computed);
         }
-        m.begin_write_back(r);
+        begin_write_back(r);
     }
     if ((flags & (tell::cancel | tell::release)) != 0 && !r.settled()) {
-        m.settle(r, event_kind::cancelled);
+        settle(r, event_kind::cancelled);
     }
     if ((flags & tell::release) != 0 && !r.released) {
         r.released = true;
-        if (r.out_left == 0 && !r.job_running) {
-            m.ungrant(r);
+        if (!r.pages_read() && !r.job_running) {
+            ungrant(r);
         }
     }
-    m.maybe_retire(r);
-    m.publish_soon();
+    maybe_retire(r);
+    publish_soon();
 }
 
 void mover::tell_progress(request& r, std::uint32_t what) {
-    r.counts.fetch_left.store(r.fetch_left, std::memory_order_relaxed);
-    r.counts.copy_left.store(r.copy_left, std::memory_order_relaxed);
+    if (r.retired && what != tell::retire) {
+        return;  // control has been told the last thing: it may be gone before the next look
+    }
     r.to_control.raise(what);
 }
 
@@ -147,7 +149,7 @@ void mover::rerank(request& r) {
     }
 }
 
-// ------------------------------------------------------------------------------- attach and lookup
+// ---- attach and lookup
 
 void mover::attach(request& r) {
     if (r.index >= requests_.size()) {
@@ -160,8 +162,8 @@ void mover::attach(request& r) {
     }
 
     const std::uint32_t named = groups() * r.blocks;
-    r.ref_memory.assign(std::size_t{named} + 1, block_ref{});
-    r.ref_memory[0].entry = r.index;
+    r.blocks_wanted.assign(named, block_ref{}, r.index);
+    r.attached = true;
     bool all_here = true;
     for (std::uint32_t n = 0; n < named; ++n) {
         block_ref& ref = r.refs()[n];
@@ -198,9 +200,9 @@ taken mover::take_lookup(std::uint32_t id, lookup_op*& out) {
     op.starter = id;
     op.bytes = 1;
     op.charge = 0;
-    r.found.assign(r.keys.size(), 0);
+    op.found.assign(r.keys.size(), 0);
     op.keys = r.keys;
-    op.present = r.found;
+    op.present = op.found;
     r.lookup_running = true;
     out = &op;
     return taken::started;
@@ -214,9 +216,9 @@ void mover::start_lookups(std::span<lookup_op* const> ops) {
         });
         arm_guard<store_lookup>(*op, io_, options_.fetch_hard_timeout,
                                 [](guarded<store_lookup>& late) noexcept {
-            ++late.owner->stats_.hard_timeouts;
-            late.owner->store_->abort(late);
-        });
+                                    ++late.owner->stats_.hard_timeouts;
+                                    late.owner->store_->abort(late);
+                                });
         store_->lookup(*op);
     }
 }
@@ -228,9 +230,9 @@ void mover::lookup_done(lookup_op& op) {
     r.lookup_running = false;
     const bool ok = op.status().ok();
     if (r.at == phase::looking_up) {
-        for (std::uint32_t n = 0; n < r.found.size(); ++n) {
+        for (std::uint32_t n = 0; n < op.found.size(); ++n) {
             block_ref& ref = r.refs()[n];
-            if (ok && r.found[n] != 0) {
+            if (ok && op.found[n] != 0) {
                 ref.present = 1;
             }
         }
@@ -245,11 +247,6 @@ void mover::lookup_done(lookup_op& op) {
 // Entries have the keys; a waiting request does not carry them twice.
 void mover::forget_keys(request& r) {
     if (!r.lookup_running) {
-        constexpr std::size_t small = 16;
-        if (r.keys.capacity() > small) {
-            r.keys = {};
-            r.found = {};
-        }
         r.keys.clear();
     }
 }
@@ -261,8 +258,8 @@ void mover::looked_up(request& r) {
     r.report.hit_blocks = usable(r, limit);
     forget_keys(r);
     // What a plan of all the hits would move; control scales it for shorter ones.
-    r.fetch_left = 0;
-    r.copy_left = 0;
+    r.counts.fetch_left = 0;
+    r.counts.copy_left = 0;
     for (std::uint32_t g = 0; g < groups(); ++g) {
         for (std::uint32_t i = r.resident; i < r.report.hit_blocks; ++i) {
             if (!layout_.needed(g, i, r.report.hit_blocks)) {
@@ -270,8 +267,8 @@ void mover::looked_up(request& r) {
             }
             const block_entry& e = table_[r.refs()[g * r.blocks + i].entry];
             if (!library_owned() || e.l1 != level::present) {
-                r.copy_left += layout_.block_bytes(g);
-                r.fetch_left += e.l2 == level::absent ? layout_.block_bytes(g) : 0;
+                r.counts.copy_left += layout_.block_bytes(g);
+                r.counts.fetch_left += e.l2 == level::absent ? layout_.block_bytes(g) : 0;
             }
         }
     }
@@ -296,18 +293,20 @@ std::uint32_t mover::usable(const request& r, std::uint32_t limit) const {
     return layout_.usable_prefix(present, limit);
 }
 
-// ------------------------------------------------------------------------------------ plan and load
+// ---- plan and load
 
 void mover::begin_plan(request& r) {
     assert(r.at == phase::planning);
     r.at = phase::loading;
-    r.inbound.resize(inbound_.size() + 1);
-    for (block_set& s : r.inbound) {
-        s.resize(groups() * r.blocks);
+    if (!inbound_.empty() && !r.custom) {
+        r.custom = std::make_unique<block_set[]>(inbound_.size());
+    }
+    for (std::uint8_t s = 0; s <= inbound_.size(); ++s) {
+        r.inbound(s).resize(groups() * r.blocks);
     }
     r.copies.resize(groups() * r.blocks);
-    r.fetch_left = 0;
-    r.copy_left = 0;
+    r.counts.fetch_left = 0;
+    r.counts.copy_left = 0;
     // The hits may have changed since lookup; a smaller k may not satisfy every group.
     const std::uint32_t k = usable(r, r.timed_out ? 0 : r.plan_blocks);
     r.report.planned_blocks = k;
@@ -379,17 +378,20 @@ void mover::load_timed_out(request& r) {
         }
         return;  // planning: the plan will be to load nothing
     }
-    // What has arrived: the leading blocks in L1.
-    std::uint32_t arrived = r.holder ? r.plan : 0;
-    for (std::uint32_t g = 0; g < groups(); ++g) {
-        for (std::uint32_t i = r.resident; i < arrived; ++i) {
-            if (is_waiting(r.refs()[g * r.blocks + i].state)) {
-                arrived = i;
+    // What has arrived: the longest prefix that is usable with what is in L1.
+    std::uint32_t arrived = std::min(r.resident, r.plan);
+    if (r.holder && r.plan > arrived) {
+        std::vector<std::uint8_t> here(std::size_t{groups()} * r.plan);
+        for (std::uint32_t g = 0; g < groups(); ++g) {
+            for (std::uint32_t i = 0; i < r.plan; ++i) {
+                here[std::size_t{g} * r.plan + i] =
+                    i < r.resident || r.refs()[g * r.blocks + i].state == want::loaded;
             }
         }
+        arrived = layout_.usable_prefix(here, r.plan);
     }
-    shorten(r, std::max(arrived, std::min(r.resident, r.plan)));
-    if (!r.settled() && !library_owned()) {
+    shorten(r, arrived);
+    if (!r.settled() && !library_owned() && options_.compute == nullptr) {
         // Answered at once, in pages of the engine's: copies under way are its to wait for.
         r.report.loaded_blocks = r.plan;
         settle(r, event_kind::detached);
@@ -397,7 +399,7 @@ void mover::load_timed_out(request& r) {
     publish_soon();
 }
 
-// ------------------------------------------------------------------------------------------ compute
+// ---- compute
 
 taken mover::take_compute(std::uint32_t id, compute_op*& out) {
     request& r = at(id);
@@ -408,13 +410,13 @@ taken mover::take_compute(std::uint32_t id, compute_op*& out) {
     op.owner = this;
     op.starter = id;
     op.bytes = 1;
-    op.charge = static_cast<double>(r.compute_seconds);
+    op.charge = static_cast<double>(r.predicted[rank_compute]);
     op.request = r.handle();
-    op.user = r.user;
+    op.user = r.view.user;
     op.loaded_blocks = r.plan;
-    op.context_tokens =
-        std::min<std::uint64_t>(std::uint64_t{r.plan} * options_.block_tokens, r.tokens);
-    op.query_tokens = r.tokens - op.context_tokens;
+    op.context_tokens = std::min<std::uint64_t>(std::uint64_t{r.plan} * options_.block_tokens,
+                                                r.view.prompt_tokens);
+    op.query_tokens = r.view.prompt_tokens - op.context_tokens;
     op.pages = r.slots;
     op.pages_per_group = r.per_group;
     r.at = phase::computing;
@@ -438,14 +440,11 @@ void mover::compute_done(compute_op& op) {
     const duration service = compute_.run.finished(op);
     request& r = at(op.starter);
     r.job_running = false;
-    r.counts.compute_ns.fetch_add(service.count(), std::memory_order_relaxed);
-    if (!r.settled()) {
-        r.report.attained.compute += to_seconds(service);
-    }
+    r.counts.compute_ns += service.count();
     const absl::Status status = op.status();
     computes_.give_back(op);
     if (r.settled()) {  // cancelled meanwhile
-        if (r.out_left == 0) {
+        if (!r.pages_read()) {
             ungrant(r);
         }
         maybe_quiesced(r);
@@ -460,17 +459,16 @@ void mover::compute_done(compute_op& op) {
     publish_soon();
 }
 
-// ------------------------------------------------------------------------------------------ the end
+// ---- the end
 
 void mover::settle(request& r, event_kind kind, absl::Status status) {
     assert(!r.settled());
     const bool good = kind != event_kind::cancelled && kind != event_kind::failed;
-    const bool attached = !r.ref_memory.empty();
     r.at = phase::settled;
     if (load_timers_.size() > r.index && load_timers_[r.index]) {
         io_.disarm(*load_timers_[r.index]);
     }
-    if (attached) {
+    if (r.attached) {
         lookup_.run.withdraw(r.index);
         compute_.run.withdraw(r.index);
         l1_queue_.erase(r.index);
@@ -519,19 +517,19 @@ void mover::maybe_quiesced(request& r) {
 
 void mover::maybe_retire(request& r) {
     if (r.retired || !r.settled() || !r.released || r.job_running || r.lookup_running ||
-        r.draining > 0 || r.storing || events_.waiting(r)) {
+        r.draining > 0 || r.outgoing || events_.waiting(r)) {
         return;
     }
     r.retired = true;
     events_.withdraw(r);
-    for (std::uint32_t n = 0; !r.ref_memory.empty() && n < groups() * r.blocks; ++n) {
+    for (std::uint32_t n = 0; r.attached && n < groups() * r.blocks; ++n) {
         table_.release(r.refs()[n].entry);
     }
     tell_progress(r, tell::retire);
 }
 
 void mover::bury(request& r) {
-    if (r.from_engine.pending()) {
+    if (r.to_io.pending()) {
         return;  // its last look comes yet, and calls here again
     }
     if (r.index < requests_.size() && requests_[r.index] == &r) {

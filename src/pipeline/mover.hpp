@@ -36,8 +36,7 @@ class mover {
     ~mover();
 
     /// Signals of a request: `context` is the mover.
-    static void look_from_control(void* self, request& r, std::uint32_t flags) noexcept;
-    static void look_from_engine(void* self, request& r, std::uint32_t flags) noexcept;
+    static void look(void* self, request& r, std::uint32_t flags) noexcept;
 
     /// Called when a request is buried: its memory may be used again.
     std::function<void(request&)> on_buried;
@@ -49,7 +48,7 @@ class mover {
     /// Any thread: the pages of a request whose `pages_known` is set.
     [[nodiscard]] std::vector<slot_id> pages(const request& r) const {
         const std::scoped_lock lock(pages_mutex_);
-        return r.slots;
+        return {r.slots.data(), r.slots.data() + r.slots.size()};
     }
     /// Any thread. Nothing is in flight.
     [[nodiscard]] bool quiet() const noexcept { return quiet_.load(std::memory_order_acquire); }
@@ -126,6 +125,7 @@ class mover {
     };
 
     // mover.cpp: a request's way from submit to burial
+    void obey(request& r, std::uint32_t flags);
     void attach(request& r);
     taken take_lookup(std::uint32_t id, lookup_op*& op);
     void start_lookups(std::span<lookup_op* const> ops);
@@ -164,6 +164,7 @@ class mover {
     void start_inbound(std::uint8_t at, std::span<inbound_op* const> ops);
     void inbound_done(inbound_op& op);
     void start_moving(std::uint32_t entry, slot_id s);
+    void join_waiters(std::uint32_t entry, slot_id s, bool first);
     void left_stage(std::uint32_t entry, slot_id s, const absl::Status& status,
                     const request* starter);
     void landed(std::uint32_t entry, const request* starter);
@@ -209,6 +210,7 @@ class mover {
     void start_copy_outs(std::span<copy_op* const> ops);
     void copy_out_done(copy_op& op);
     taken take_put(std::uint32_t id, put_op*& op);
+    void drop_put(request& r, std::uint32_t n);
     void start_puts(std::span<put_op* const> ops);
     void put_done(put_op& op);
     void block_stored(request& r, bool ok);
@@ -267,13 +269,13 @@ class mover {
     std::vector<request*> requests_;  // by index
     block_table table_;
     slot_pool l2_;
-    std::vector<slot_pool> l1_;  // per group, library-owned only
-    indexed_heap<rank_key> l1_queue_;              // library-owned: wait for a reservation
-    indexed_heap<rank_key, worst_first> victims_;  // no L1 holder, has blocks in L2
+    std::vector<slot_pool> l1_;                      // per group, library-owned only
+    indexed_heap<rank_key> l1_queue_;                // library-owned: wait for a reservation
+    indexed_heap<rank_key, worst_first> victims_;    // no L1 holder, has blocks in L2
     indexed_heap<rank_key, worst_first> revocable_;  // L1 holder without a copy begun
-    double mean_grant_wait_ = 0;                   // seconds
+    double mean_grant_wait_ = 0;                     // seconds
     std::uint32_t write_back_slots_ = 0;
-    std::uint32_t overdue_fetches_ = 0;            // at the store, and nobody waits for them
+    std::uint32_t overdue_fetches_ = 0;  // at the store, and nobody waits for them
     std::uint32_t live_ = 0;
     bool store_dead_ = false;
     bool granting_ = false;

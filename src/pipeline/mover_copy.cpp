@@ -8,7 +8,7 @@
 
 namespace sluice::detail {
 
-// ------------------------------------------------------------------------- when to ask for L1 memory
+// ---- when to ask for L1 memory
 
 mover::wants_turn::wants_turn(mover& m) noexcept
     : work([](work& w) noexcept {
@@ -56,7 +56,8 @@ void mover::consider_wants() {
 }
 
 bool mover::wants_now(const request& r) const {
-    if (r.fetching == 0 || r.fetch_stuck) {
+    const bool bound_early = !r.slots.empty();  // the engine's pages are of no use to others now
+    if (r.fetching == 0 || r.fetch_stuck || bound_early) {
         return true;
     }
     switch (options_.reservation) {
@@ -68,12 +69,11 @@ bool mover::wants_now(const request& r) const {
         return false;
     }
     // The rest of the fetch at the pace so far, or as predicted while nothing has landed.
-    const double per_block =
-        r.landed > 0 ? to_seconds(io_.now() - r.report.first_fetch) / r.landed
-                     : static_cast<double>(r.fetch_per_byte) *
-                           static_cast<double>(layout_.max_block_bytes());
+    const double per_block = r.landed > 0 ? to_seconds(io_.now() - r.report.first_fetch) / r.landed
+                                          : static_cast<double>(r.fetch_per_byte) *
+                                                static_cast<double>(layout_.max_block_bytes());
     const double copy =
-        static_cast<double>(r.copy_per_byte) * static_cast<double>(r.copy_left);
+        static_cast<double>(r.copy_per_byte) * static_cast<double>(r.counts.copy_left);
     return per_block * r.fetching <= copy + mean_grant_wait_;
 }
 
@@ -97,7 +97,7 @@ void mover::bind_pages(request& r) {
     }
 }
 
-// --------------------------------------------------------------------------------------------- grants
+// ---- grants
 
 void mover::grant_all() {
     if (granting_ || l1_queue_.empty()) {
@@ -199,6 +199,12 @@ void mover::grant(request& r) {
             if (page(r, g, i) != no_slot || (!load && i < r.plan)) {
                 continue;
             }
+            if (load && table_[ref->entry].l1_slot != no_slot) {
+                // A key that the request names twice: its page was taken a moment ago.
+                l1_[g].retain(table_[ref->entry].l1_slot);
+                page(r, g, i) = table_[ref->entry].l1_slot;
+                continue;
+            }
             const slot_id s = take_page(g, load ? ref->entry : slot_pool::no_owner);
             page(r, g, i) = s;
             if (load) {
@@ -278,6 +284,9 @@ void mover::ungrant(request& r) {
             }
         }
         note_victim(r);
+        if (fetch_.run.waits_for_memory()) {
+            l2_room();  // its L2 slots may be taken now
+        }
         if (lost_one) {
             shorten(r, r.plan);
         }
@@ -286,7 +295,7 @@ void mover::ungrant(request& r) {
     grant_all();
 }
 
-// ---------------------------------------------------------------------------------------------- pages
+// ---- pages
 
 slot_id mover::take_page(std::uint32_t group, std::uint32_t owner) {
     slot_pool& pool = l1_[group];
@@ -373,7 +382,7 @@ bool mover::make_private(request& r, std::uint32_t from, std::uint32_t to) {
     return true;
 }
 
-// --------------------------------------------------------------------------------------------- copies
+// ---- copies
 
 void mover::queue_copy(request& r, block_ref& ref) {
     r.copies.insert(ref.index);
@@ -457,9 +466,8 @@ void mover::copy_done(copy_op& op) {
     block_entry& e = table_[entry];
     request* const starter = starter_of(op.starter, op.starter_epoch);
     if (starter != nullptr) {
-        starter->counts.copy_ns.fetch_add(service.count(), std::memory_order_relaxed);
+        starter->counts.copy_ns += service.count();
         if (!starter->settled()) {
-            starter->report.attained.copy += to_seconds(service);
             starter->copied_bytes += op.bytes;
         }
     }

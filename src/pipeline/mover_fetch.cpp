@@ -9,8 +9,7 @@
 
 namespace sluice::detail {
 
-// --------------------------------------------------------------------------- a request's wish for a
-// block: begins, and ends by being loaded, dropped or lost
+// ---- a request's wish for a block: begins, and ends by being loaded, dropped or lost
 
 bool mover::begin_ref(request& r, block_ref& ref) {
     block_entry& e = table_[ref.entry];
@@ -28,7 +27,7 @@ bool mover::begin_ref(request& r, block_ref& ref) {
         ++stats_.l1_hits;
         return true;
     }
-    r.copy_left += bytes;
+    r.counts.copy_left += bytes;
     if (e.l2 == level::present) {
         l2_.retain(e.l2_slot);
         ref.state = want::landed;
@@ -46,7 +45,7 @@ bool mover::begin_ref(request& r, block_ref& ref) {
         ref.state = e.moving ? want::moving : want::queued;
     } else {
         ref.state = want::queued;
-        r.fetch_left += bytes;
+        r.counts.fetch_left += bytes;
     }
     if (ref.state == want::queued) {
         queue_inbound(r, e.stage, ref.index);
@@ -65,13 +64,13 @@ void mover::detach_ref(request& r, block_ref& ref) {
     if (was == want::cached) {
         return;
     }
-    r.copy_left -= bytes;
+    r.counts.copy_left -= bytes;
     if (was == want::queued || was == want::moving) {
         --r.fetching;
     }
     if (was == want::queued) {
-        r.inbound[e.stage].erase(ref.index);
-        r.fetch_left -= e.l2 == level::absent ? bytes : 0;
+        r.inbound(e.stage).erase(ref.index);
+        r.counts.fetch_left -= e.l2 == level::absent ? bytes : 0;
     }
     if (was == want::landed) {
         --r.landed;
@@ -125,8 +124,8 @@ void mover::shorten(request& r, std::uint32_t limit) {
 }
 
 void mover::queue_inbound(request& r, std::uint8_t stage, std::uint32_t index) {
-    r.inbound[stage].insert(index);
-    if (r.inbound[stage].size() > 1) {
+    r.inbound(stage).insert(index);
+    if (r.inbound(stage).size() > 1) {
         return;  // it is queued, or parked, there
     }
     const ready_queue::entry e = entry_of(r, rank_fetch);
@@ -137,14 +136,14 @@ void mover::queue_inbound(request& r, std::uint8_t stage, std::uint32_t index) {
     }
 }
 
-// -------------------------------------------------------------------------------------------- fetch
+// ---- fetch
 
 taken mover::take_fetch(std::uint32_t id, fetch_op*& out) {
     request& r = at(id);
-    std::uint32_t index = r.inbound.empty() ? block_set::none : r.inbound[0].first();
+    std::uint32_t index = r.fetches.first();
     while (store_dead_ && index != block_set::none) {
         lose_ref(r, r.refs()[index]);
-        index = r.inbound[0].first();
+        index = r.fetches.first();
     }
     if (index == block_set::none) {
         return taken::nothing;
@@ -192,10 +191,9 @@ void mover::start_fetches(std::span<fetch_op* const> ops) {
         if (soft <= duration{0}) {
             soft = std::max<duration>(std::chrono::milliseconds(250), from_seconds(4 * predicted));
         }
-        arm_guard<store_get>(*op, io_, std::min(soft, options_.fetch_hard_timeout),
-                             [](guarded<store_get>& late) noexcept {
-                                 late.owner->fetch_overdue(late);
-                             });
+        arm_guard<store_get>(
+            *op, io_, std::min(soft, options_.fetch_hard_timeout),
+            [](guarded<store_get>& late) noexcept { late.owner->fetch_overdue(late); });
         batch[n++] = op;
     }
     store_->get({batch, n});
@@ -223,9 +221,8 @@ void mover::fetch_done(fetch_op& op) {
     const duration service = fetch_.run.finished(op);
     request* const starter = starter_of(op.starter, op.starter_epoch);
     if (starter != nullptr) {
-        starter->counts.fetch_ns.fetch_add(service.count(), std::memory_order_relaxed);
+        starter->counts.fetch_ns += service.count();
         if (!starter->settled()) {
-            starter->report.attained.fetch += to_seconds(service);
             starter->report.bytes_fetched += op.bytes;
         }
     }
@@ -247,11 +244,11 @@ void mover::count_failure(const absl::Status& why) {
     }
 }
 
-// ----------------------------------------------------------------------------- stages of the user's
+// ---- stages of the user's
 
 taken mover::take_inbound(std::uint8_t stage, std::uint32_t id, inbound_op*& out) {
     request& r = at(id);
-    const std::uint32_t index = r.inbound.empty() ? block_set::none : r.inbound[stage].first();
+    const std::uint32_t index = r.inbound(stage).first();
     if (index == block_set::none) {
         return taken::nothing;
     }
@@ -290,24 +287,28 @@ void mover::inbound_done(inbound_op& op) {
     publish_soon();
 }
 
-// ------------------------------------------------------------------------- flights and their waiters
+// ---- flights and their waiters
 
 void mover::start_moving(std::uint32_t entry, slot_id s) {
+    l2_.transfer_begins(s);
+    // The first waiter's use came with the slot.
+    join_waiters(entry, s, table_[entry].stage == 0);
+}
+
+// Those who wait in the queue of the block's stage wait for this transfer now, and use its slot.
+void mover::join_waiters(std::uint32_t entry, slot_id s, bool first) {
     block_entry& e = table_[entry];
     const std::uint64_t bytes = layout_.block_bytes(e.group);
     e.moving = true;
-    l2_.transfer_begins(s);
-    // The first waiter's use came with the slot.
-    bool first = e.stage == 0;
     for (block_ref* w = e.waiters; w != nullptr; w = w->next) {
         if (w->state != want::queued) {
             continue;
         }
         request& r = at(request_index(*w));
         w->state = want::moving;
-        r.inbound[e.stage].erase(w->index);
+        r.inbound(e.stage).erase(w->index);
         if (e.stage == 0) {
-            r.fetch_left -= bytes;
+            r.counts.fetch_left -= bytes;
             if (!std::exchange(first, false)) {
                 l2_.retain(s);
             }
@@ -375,6 +376,9 @@ void mover::landed(std::uint32_t entry, const request* starter) {
             want_soon(r, false);
         }
     }
+    if (fetch_.run.waits_for_memory()) {
+        l2_room();  // somebody better may take the slot
+    }
 }
 
 void mover::lost(std::uint32_t entry) {
@@ -385,7 +389,7 @@ void mover::lost(std::uint32_t entry) {
     }
 }
 
-// ----------------------------------------------------------------------------------------- L2 memory
+// ---- L2 memory
 
 slot_id mover::acquire_l2(request& r, std::uint32_t entry) {
     if (const slot_id s = l2_.acquire(entry); s != no_slot) {
@@ -430,8 +434,7 @@ slot_id mover::steal_l2(request& r) {
     slot_id found = no_slot;
     while (n < tries && !victims_.empty() && found == no_slot) {
         request& victim = at(victims_.top());
-        if (&victim == &r ||
-            (!r.holder && !(key_of(r, rank_fetch) < key_of(victim, rank_fetch)))) {
+        if (&victim == &r || (!r.holder && !(key_of(r, rank_fetch) < key_of(victim, rank_fetch)))) {
             break;
         }
         for (std::uint32_t g = 0; g < groups() && found == no_slot; ++g) {
@@ -464,7 +467,7 @@ slot_id mover::steal_l2(request& r) {
         w->state = want::queued;
         --other.landed;
         ++other.fetching;
-        other.fetch_left += bytes;
+        other.counts.fetch_left += bytes;
         note_victim(other);
         l2_.release(found);
         queue_inbound(other, 0, w->index);
@@ -481,10 +484,14 @@ void mover::evict_l2(slot_id s) {
     table_.forget_if_unused(entry);
 }
 
-void mover::l2_left(std::uint32_t entry, slot_id, slot_pool::left what) {
+void mover::l2_left(std::uint32_t entry, slot_id s, slot_pool::left what) {
     switch (what) {
-    case slot_pool::left::in_use:
     case slot_pool::left::quarantined: return;
+    case slot_pool::left::in_use:
+        if (l2_.transfers(s) > 0) {
+            return;
+        }
+        break;  // somebody better may take it now
     case slot_pool::left::cold: break;
     case slot_pool::left::freed: {
         block_entry& e = table_[entry];

@@ -41,7 +41,8 @@ void mover::begin_write_back(request& r) {
         const block_ref& ref = r.refs()[n];
         const std::uint32_t i = n % r.blocks;
         block_entry& e = table_[ref.entry];
-        const bool have_all = ref.present && (e.l2 != level::absent || store_ != nullptr);
+        // Without a store, to be in L2 is to be stored.
+        const bool have_all = store_ != nullptr ? ref.present : e.l2 == level::present;
         if (i < r.plan || i < r.resident || have_all || ref.state != want::none ||
             e.l2 == level::coming || page(r, n / r.blocks, i) == no_slot) {
             continue;
@@ -51,13 +52,13 @@ void mover::begin_write_back(request& r) {
             continue;
         }
         if (!r.outgoing) {
-            r.outgoing = std::make_unique<std::pair<block_set, block_set>>();
-            r.outgoing->first.resize(groups() * r.blocks);
-            r.outgoing->second.resize(groups() * r.blocks);
+            r.outgoing = std::make_unique<write_back_state>();
+            r.outgoing->copy_outs.resize(groups() * r.blocks);
+            r.outgoing->puts.resize(groups() * r.blocks);
         }
         if (e.l2 == level::present) {
             l2_.retain(e.l2_slot);
-            r.outgoing->second.insert(n);
+            r.outgoing->puts.insert(n);
         } else {
             slot_id s = l2_.acquire(ref.entry);
             if (s == no_slot && (s = l2_.victim()) != no_slot) {
@@ -70,33 +71,33 @@ void mover::begin_write_back(request& r) {
             }
             e.l2 = level::coming;
             e.l2_slot = s;
+            join_waiters(ref.entry, s, false);  // who was going to fetch it gets it from here
             e.stage = static_cast<std::uint8_t>(inbound_.size());  // it lands when copied out
-            e.moving = true;
-            r.outgoing->first.insert(n);
-            ++r.out_left;
+            r.outgoing->copy_outs.insert(n);
+            ++r.outgoing->pages_read;
         }
         ++write_back_slots_;
-        ++r.store_left;
+        ++r.outgoing->blocks_left;
     }
-    if (r.store_left == 0) {
+    if (!r.outgoing || r.outgoing->blocks_left == 0) {
+        r.outgoing.reset();  // no memory for any of them
         return;
     }
-    r.storing = true;
-    if (!r.outgoing->first.empty()) {
+    if (!r.outgoing->copy_outs.empty()) {
         copy_out_.run.ready(r.index, arrival_entry(r));
     }
-    if (!r.outgoing->second.empty()) {
+    if (!r.outgoing->puts.empty()) {
         put_.run.ready(r.index, arrival_entry(r));
     }
 }
 
 taken mover::take_copy_out(std::uint32_t id, copy_op*& out) {
     request& r = at(id);
-    const std::uint32_t n = r.outgoing->first.first();
+    const std::uint32_t n = r.outgoing->copy_outs.first();
     if (n == block_set::none) {
         return taken::nothing;
     }
-    r.outgoing->first.erase(n);
+    r.outgoing->copy_outs.erase(n);
     const std::uint32_t entry = r.refs()[n].entry;
     const block_entry& e = table_[entry];
     copy_op& op = copies_.take();
@@ -132,8 +133,11 @@ void mover::copy_out_done(copy_op& op) {
     const std::uint32_t entry = op.entry;
     const bool ok = op.status().ok();
     left_stage(entry, op.l2_slot, op.status(), nullptr);  // the slot has this job as a user
+    if (--r.outgoing->pages_read == 0 && r.released && !r.job_running) {
+        ungrant(r);
+    }
     if (ok && store_ != nullptr && !store_dead_) {
-        r.outgoing->second.insert(op.index);
+        r.outgoing->puts.insert(op.index);
         put_.run.ready(r.index, arrival_entry(r));
     } else {
         // Without a store, to be in L2 is to be stored.
@@ -141,27 +145,26 @@ void mover::copy_out_done(copy_op& op) {
         block_stored(r, ok && store_ == nullptr);
     }
     copies_.give_back(op);
-    if (--r.out_left == 0 && r.released && !r.job_running) {
-        ungrant(r);
-    }
     maybe_retire(r);
     publish_soon();
 }
 
 taken mover::take_put(std::uint32_t id, put_op*& out) {
     request& r = at(id);
-    const std::uint32_t n = r.outgoing->second.first();
+    const std::uint32_t n = r.outgoing->puts.first();
     if (n == block_set::none) {
         return taken::nothing;
     }
-    r.outgoing->second.erase(n);
+    r.outgoing->puts.erase(n);
     if (store_dead_ || closing_) {
-        const std::uint32_t entry = r.refs()[n].entry;
-        const slot_id s = table_[entry].l2_slot;
-        l2_left(entry, s, l2_.release(s));
-        block_stored(r, false);
+        drop_put(r, n);
+        while (r.outgoing && !r.outgoing->puts.empty()) {
+            const std::uint32_t next = r.outgoing->puts.first();
+            r.outgoing->puts.erase(next);
+            drop_put(r, next);
+        }
         maybe_retire(r);
-        return r.storing ? taken::blocked : taken::nothing;
+        return taken::nothing;
     }
     const std::uint32_t entry = r.refs()[n].entry;
     const block_entry& e = table_[entry];
@@ -175,6 +178,13 @@ taken mover::take_put(std::uint32_t id, put_op*& out) {
     l2_.transfer_begins(e.l2_slot);
     out = &op;
     return taken::started;
+}
+
+void mover::drop_put(request& r, std::uint32_t n) {
+    const std::uint32_t entry = r.refs()[n].entry;
+    const slot_id s = table_[entry].l2_slot;
+    l2_left(entry, s, l2_.release(s));
+    block_stored(r, false);
 }
 
 void mover::start_puts(std::span<put_op* const> ops) {
@@ -211,11 +221,13 @@ void mover::put_done(put_op& op) {
 void mover::block_stored(request& r, bool ok) {
     --write_back_slots_;
     ++(ok ? stats_.stored_blocks : stats_.store_drops);
-    r.stored += ok ? 1 : 0;
-    if (--r.store_left == 0) {
-        r.storing = false;
-        r.outgoing.reset();
-        events_.push(r, event_kind::stored, r.stored);
+    r.outgoing->stored += ok ? 1 : 0;
+    if (--r.outgoing->blocks_left == 0) {
+        const std::uint32_t stored = std::exchange(r.outgoing, nullptr)->stored;
+        // Without credit for another look the stages still have it, and may until it is buried.
+        copy_out_.run.withdraw(r.index);
+        put_.run.withdraw(r.index);
+        events_.push(r, event_kind::stored, stored);
     }
 }
 

@@ -21,11 +21,11 @@ struct staged : Base {
     std::uint64_t bytes = 0;
     double charge = 0;  ///< predicted seconds
     time_point started{};
-    bool credited = false;       ///< counts against its stage's limits
-    std::uint32_t starter = 0;   ///< index of the request that started it
+    bool credited = false;      ///< counts against its stage's limits
+    std::uint32_t starter = 0;  ///< index of the request that started it
     std::uint32_t starter_epoch = 0;
     std::uint32_t entry = 0;
-    std::uint32_t index = 0;     ///< of the block in that request
+    std::uint32_t index = 0;  ///< of the block in that request
     slot_id l2_slot = no_slot;
 };
 
@@ -48,7 +48,9 @@ struct guarded : staged<Base> {
     bool overdue = false;  ///< the soft timeout has passed: nobody waits for it
 };
 
-using lookup_op = guarded<store_lookup>;
+struct lookup_op : guarded<store_lookup> {
+    std::vector<std::uint8_t> found;  ///< what it answers
+};
 using fetch_op = guarded<store_get>;
 using put_op = guarded<store_put>;
 using inbound_op = staged<block_op>;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options_check.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <string_view>
 
@@ -39,10 +40,9 @@ absl::Status check_options(const pipeline_options& o) {
     if (o.concurrent_computes == 0 || o.max_requests == 0) {
         return invalid("pipeline: concurrent_computes and max_requests are at least 1");
     }
-    for (const auto& [name, limits] :
-         {std::pair<std::string_view, stage_limits>{"fetch", o.fetch},
-          {"copy", o.copy},
-          {"write_back", o.write_back}}) {
+    for (const auto& [name, limits] : {std::pair<std::string_view, stage_limits>{"fetch", o.fetch},
+                                       {"copy", o.copy},
+                                       {"write_back", o.write_back}}) {
         if (absl::Status s = check_limits(name, limits); !s.ok()) {
             return s;
         }
@@ -122,7 +122,12 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
                             o.l1->slots(g), g));
         }
     }
-    return request_shape{static_cast<std::uint32_t>(blocks), static_cast<std::uint32_t>(pages)};
+    const std::uint64_t loadable =
+        spec.prompt_tokens > spec.min_query_tokens
+            ? (spec.prompt_tokens - spec.min_query_tokens) / o.block_tokens
+            : 0;
+    return request_shape{static_cast<std::uint32_t>(blocks), static_cast<std::uint32_t>(pages),
+                         static_cast<std::uint32_t>(std::min(blocks, loadable))};
 }
 
 absl::Status check_pages(const layout& l1, std::uint32_t per_group,
@@ -133,8 +138,8 @@ absl::Status check_pages(const layout& l1, std::uint32_t per_group,
     }
     for (std::size_t n = 0; n < pages.size(); ++n) {
         if (pages[n] != no_slot && pages[n] >= l1.slots(n / per_group)) {
-            return invalid("bind: page {} of group {} is slot {}, but there are {}",
-                           n % per_group, n / per_group, pages[n], l1.slots(n / per_group));
+            return invalid("bind: page {} of group {} is slot {}, but there are {}", n % per_group,
+                           n / per_group, pages[n], l1.slots(n / per_group));
         }
     }
     return absl::OkStatus();

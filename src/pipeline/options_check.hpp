@@ -14,6 +14,7 @@ namespace sluice::detail {
 struct request_shape {
     std::uint32_t blocks = 0;     ///< named, per group
     std::uint32_t per_group = 0;  ///< pages
+    std::uint32_t loadable = 0;   ///< blocks, so that enough tokens are left to compute
 };
 
 /// What `pipeline::create`, `submit` and `bind` refuse; see there.

@@ -53,7 +53,9 @@ class pipeline::impl {
  private:
     struct close_turn : work {
         explicit close_turn(impl& i) noexcept
-            : work([](work& w) noexcept { static_cast<close_turn&>(w).owner.mover_->begin_close(); }),
+            : work([](work& w) noexcept {
+                  static_cast<close_turn&>(w).owner.mover_->begin_close();
+              }),
               owner(i) {}
         impl& owner;
     };
@@ -63,12 +65,13 @@ class pipeline::impl {
         if (h.epoch == 0 || h.index >= requests_.size()) {
             return nullptr;
         }
-        request& r = *requests_[h.index];
+        request& r = requests_[h.index];
         return r.epoch == h.epoch && live_[h.index] ? &r : nullptr;
     }
     static absl::Status stale() {
-        return absl::NotFoundError("the handle names no live request: it was released, or never "
-                                   "submitted here");
+        return absl::NotFoundError(
+            "the handle names no live request: it was released, or never "
+            "submitted here");
     }
     void buried(request& r);
 
@@ -80,17 +83,18 @@ class pipeline::impl {
     std::optional<detail::mover> mover_;
     std::optional<detail::control> control_;
     close_turn close_turn_{*this};
+    detail::request_signal::target to_io_;
+    detail::request_signal::target to_control_;
 
-    mutable std::mutex mutex_;  // the table, and raising `from_engine` of what is in it
+    mutable std::mutex mutex_;  // the table, and raising `to_io` of what is in it
     std::condition_variable all_buried_;
-    std::deque<std::unique_ptr<request>> requests_;  // by index
+    mutable std::deque<request> requests_;  // by index
     std::vector<bool> live_;
     std::vector<std::uint32_t> free_;
     std::uint32_t live_count_ = 0;
     std::uint32_t next_order_ = 0;
     std::uint64_t submitted_ = 0;
     bool closing_ = false;
-    bool quiet_seen_ = true;
 };
 
 absl::Status pipeline::impl::open() {
@@ -138,10 +142,11 @@ absl::Status pipeline::impl::open() {
     options_.control = control;
     options_.io = io;
     // A device may round up: what was asked for is used.
-    mover_.emplace(options_, *io, *control, events,
-                   l2_.first(options_.l2_bytes / stride * stride), stride,
-                   std::move(options_.l2_eviction));
+    mover_.emplace(options_, *io, *control, events, l2_.first(options_.l2_bytes / stride * stride),
+                   stride, std::move(options_.l2_eviction));
     control_.emplace(options_, *options_.policy, *options_.cost, *control, *mover_);
+    to_io_ = {io, &*mover_, &detail::mover::look};
+    to_control_ = {control, &*control_, &detail::control::look};
     mover_->on_buried = [this](request& r) { buried(r); };
     mover_->on_quiet = [this] {
         const std::scoped_lock lock(mutex_);
@@ -158,12 +163,19 @@ pipeline::impl::~impl() {
             all_buried_.wait(lock, [this] { return live_count_ == 0 && mover_->quiet(); });
         }
     }
-    // Loops end after what is posted to them has run.
-    own_control_.reset();
-    own_io_.reset();
+    // Loops end after what is posted to them has run; what they post to each other meanwhile runs
+    // here, when they die. Timers are disarmed in between: they name a loop.
+    for (const auto* own : {&own_control_, &own_io_}) {
+        if (*own) {
+            (*own)->stop();
+            (*own)->join();
+        }
+    }
     if (control_) {
         control_->stop();
     }
+    own_control_.reset();
+    own_io_.reset();
     control_.reset();
     mover_.reset();
     if (registered_) {
@@ -185,17 +197,16 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
         return absl::FailedPreconditionError("submit: the pipeline is closing");
     }
     if (live_count_ >= options_.max_requests) {
-        return absl::ResourceExhaustedError(
-            fmt::format("submit: {} requests are live, the limit of max_requests; release some",
-                        live_count_));
+        return absl::ResourceExhaustedError(fmt::format(
+            "submit: {} requests are live, the limit of max_requests; release some", live_count_));
     }
     if (free_.empty()) {
         const auto index = static_cast<std::uint32_t>(requests_.size());
-        requests_.push_back(std::make_unique<request>(index, 1));
+        requests_.emplace_back(index, 1);
         live_.push_back(false);
         free_.push_back(index);
     }
-    request& r = *requests_[free_.back()];
+    request& r = requests_[free_.back()];
     free_.pop_back();
     live_[r.index] = true;
     ++live_count_;
@@ -205,25 +216,20 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     r.blocks = shape->blocks;
     r.per_group = shape->per_group;
     r.resident = std::min(spec.resident_blocks, shape->blocks);
-    r.max_load = spec.max_load_blocks;
-    r.min_query = spec.min_query_tokens;
+    r.max_load = std::min(spec.max_load_blocks, shape->loadable);
     r.write_back = spec.write_back;
     r.load_timeout = spec.load_timeout > duration{0} ? spec.load_timeout : options_.load_timeout;
-    r.user = spec.user;
-    r.tokens = spec.prompt_tokens;
-    r.keys.assign(spec.keys.begin(), spec.keys.end());
-    r.report.arrival = spec.arrival == never ? now : spec.arrival;
+    r.keys.assign(spec.keys);
     r.view.id = r.handle();
     r.view.user = spec.user;
-    r.view.arrival = r.report.arrival;
+    r.view.arrival = spec.arrival == never ? now : spec.arrival;
     r.view.deadline = spec.deadline;
     r.view.priority = spec.priority;
     r.view.tenant = spec.tenant;
     r.view.tenant_weight = spec.tenant_weight;
     r.view.prompt_tokens = spec.prompt_tokens;
-    r.to_io.bind(*options_.io, &*mover_, &detail::mover::look_from_control);
-    r.from_engine.bind(*options_.io, &*mover_, &detail::mover::look_from_engine);
-    r.to_control.bind(*options_.control, &*control_, &detail::control::look);
+    r.to_io.bind(to_io_);
+    r.to_control.bind(to_control_);
     const request_handle h = r.handle();
     r.to_control.raise(tell::submitted);
     return h;
@@ -243,8 +249,8 @@ absl::Status pipeline::impl::bind(request_handle h, std::span<const slot_id> pag
         return absl::FailedPreconditionError("bind: the request has its pages already");
     }
     r->has_bound = true;
-    r->bound.assign(pages.begin(), pages.end());
-    r->from_engine.raise(tell::bind);
+    r->bound.assign(pages);
+    r->to_io.raise(tell::bind);
     return absl::OkStatus();
 }
 
@@ -264,8 +270,8 @@ absl::Status pipeline::impl::compute_done(request_handle h, double seconds) {
         return absl::FailedPreconditionError("compute_done: reported before");
     }
     r->first_token_ns = options_.io->now().time_since_epoch().count();
-    r->compute_seconds_told = seconds;
-    r->from_engine.raise(tell::done);
+    r->compute_seconds_told = static_cast<float>(seconds);
+    r->to_io.raise(tell::done);
     return absl::OkStatus();
 }
 
@@ -275,7 +281,7 @@ absl::Status pipeline::impl::end(request_handle h, std::uint32_t how) {
     if (r == nullptr) {
         return stale();
     }
-    r->from_engine.raise(how);
+    r->to_io.raise(how);
     return absl::OkStatus();
 }
 
@@ -300,7 +306,28 @@ absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
     if (!r->outcome_known.load(std::memory_order_acquire)) {
         return absl::FailedPreconditionError("report: the request has had no outcome yet");
     }
-    request_report out = r->report;
+    const detail::story& s = r->report;
+    request_report out;
+    out.arrival = r->view.arrival;
+    out.looked_up = s.looked_up;
+    out.first_fetch = s.first_fetch;
+    out.fetched = s.fetched;
+    out.granted = s.granted;
+    out.first_copy = s.first_copy;
+    out.loaded = s.loaded;
+    out.compute_begin = s.compute_begin;
+    out.first_token = s.first_token;
+    out.predicted = {static_cast<double>(r->predicted[detail::rank_fetch]),
+                     static_cast<double>(r->predicted[detail::rank_copy]),
+                     static_cast<double>(r->predicted[detail::rank_compute])};
+    out.attained = {to_seconds(duration{r->counts.fetch_ns}),
+                    to_seconds(duration{r->counts.copy_ns}),
+                    to_seconds(duration{r->counts.compute_ns})};
+    out.hit_blocks = s.hit_blocks;
+    out.planned_blocks = s.planned_blocks;
+    out.loaded_blocks = s.loaded_blocks;
+    out.bytes_fetched = s.bytes_fetched;
+    out.bytes_deduplicated = s.bytes_deduplicated;
     if (const std::int64_t ns = r->first_token_ns.load(); ns >= 0) {
         out.first_token = time_point{duration{ns}};
     }
@@ -320,11 +347,10 @@ void pipeline::impl::sort_by_rank(std::span<request_handle> requests) const {
         const std::scoped_lock lock(mutex_);
         for (const request_handle h : requests) {
             const request* const r = find(h);
-            keys.push_back({r == nullptr,
-                            r == nullptr ? 0
-                                         : r->ranks[detail::rank_compute].load(
-                                               std::memory_order_relaxed),
-                            r == nullptr ? 0 : r->order, h});
+            keys.push_back(
+                {r == nullptr,
+                 r == nullptr ? 0 : r->ranks[detail::rank_compute].load(std::memory_order_relaxed),
+                 r == nullptr ? 0 : r->order, h});
         }
     }
     std::ranges::stable_sort(keys, [](const keyed& a, const keyed& b) {
@@ -354,9 +380,9 @@ void pipeline::impl::begin_close() {
     if (std::exchange(closing_, true)) {
         return;
     }
-    for (const auto& r : requests_) {
-        if (live_[r->index]) {
-            r->from_engine.raise(tell::release);
+    for (request& r : requests_) {
+        if (live_[r.index]) {
+            r.to_io.raise(tell::release);
         }
     }
     options_.io->post(close_turn_);
@@ -376,7 +402,7 @@ pipeline_stats pipeline::impl::stats() const {
     return s;
 }
 
-// ------------------------------------------------------------------------------------------ pipeline
+// ---- pipeline
 
 absl::StatusOr<std::unique_ptr<pipeline>> pipeline::create(pipeline_options options) {
     auto i = std::make_unique<impl>(std::move(options));
@@ -400,9 +426,7 @@ absl::Status pipeline::compute_done(request_handle request, double compute_secon
 absl::Status pipeline::release(request_handle request) {
     return impl_->end(request, tell::release);
 }
-std::size_t pipeline::poll_events(std::span<request_event> out) {
-    return impl_->events.poll(out);
-}
+std::size_t pipeline::poll_events(std::span<request_event> out) { return impl_->events.poll(out); }
 int pipeline::event_fd() const noexcept { return impl_->events.fd(); }
 absl::StatusOr<std::vector<slot_id>> pipeline::pages(request_handle request) const {
     return impl_->pages(request);

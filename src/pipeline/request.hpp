@@ -14,6 +14,8 @@
 #include <sluice/pipeline.hpp>
 #include <sluice/sched/request_view.hpp>
 
+#include "compact_array.hpp"
+
 namespace sluice::detail {
 
 struct request;
@@ -22,23 +24,24 @@ struct request;
 /// for.
 class request_signal : private work {
  public:
-    using handler = void (*)(void* context, request&, std::uint32_t flags) noexcept;
+    /// Where looks go: one for all requests of a pipeline.
+    struct target {
+        loop* home = nullptr;
+        void* context = nullptr;
+        void (*look)(void* context, request&, std::uint32_t flags) noexcept = nullptr;
+    };
 
     explicit request_signal(request& owner) noexcept
         : work([](work& w) noexcept { static_cast<request_signal&>(w).look(); }), owner_(owner) {}
 
-    /// Where the looks go; once, before the first raise.
-    void bind(loop& target, void* context, handler on_look) noexcept {
-        target_ = &target;
-        context_ = context;
-        on_look_ = on_look;
-    }
+    /// Before the first raise; `t` outlives the request.
+    void bind(const target& t) noexcept { target_ = &t; }
 
     /// Any thread.
     void raise(std::uint32_t flags) noexcept {
         // acq_rel: what the raiser wrote before is seen by the look that takes the flags.
         if (flags_.fetch_or(flags, std::memory_order_acq_rel) == 0) {
-            target_->post(*this);
+            target_->home->post(*this);
         }
     }
 
@@ -49,32 +52,31 @@ class request_signal : private work {
 
  private:
     void look() noexcept {
-        on_look_(context_, owner_, flags_.exchange(0, std::memory_order_acq_rel));
+        target_->look(target_->context, owner_, flags_.exchange(0, std::memory_order_acq_rel));
     }
 
     request& owner_;
-    loop* target_ = nullptr;
-    void* context_ = nullptr;
-    handler on_look_ = nullptr;
+    const target* target_ = nullptr;
     std::atomic<std::uint32_t> flags_{0};
 };
 
 /// What control tells the mover, what the engine does, and what the mover tells control.
 namespace tell {
-inline constexpr std::uint32_t attach = 1, plan = 2, ranks = 4, bury = 8;                  // to io
-inline constexpr std::uint32_t bind = 16, cancel = 32, release = 64, done = 128, taken = 256;
+inline constexpr std::uint32_t attach = 1, plan = 2, ranks = 4, bury = 8;  // to io
+inline constexpr std::uint32_t bind = 16, cancel = 32, release = 64, done = 128, taken = 256,
+                               from_engine = bind | cancel | release | done | taken;
 inline constexpr std::uint32_t submitted = 1, looked_up = 2, served = 4, settled = 8, retire = 16,
                                engine_computed = 32;
 }  // namespace tell
 
 enum class phase : std::uint8_t {
-    idle,        ///< not attached yet
+    idle,  ///< not attached yet
     looking_up,
-    planning,    ///< control decides how much to load
+    planning,  ///< control decides how much to load
     loading,
-    queued,      ///< loaded; waits for compute
+    queued,  ///< loaded; waits for compute
     computing,
-    settled,     ///< has had its outcome
+    settled,  ///< has had its outcome
     buried,
 };
 
@@ -83,79 +85,113 @@ enum ranked_stage : std::uint8_t { rank_fetch, rank_copy, rank_compute, ranked_s
 
 /// What io counts and control reads; written before a `served` or later signal is raised.
 struct progress {
-    std::atomic<std::uint64_t> fetch_left{0};  ///< bytes that nobody has started to fetch
-    std::atomic<std::uint64_t> copy_left{0};   ///< bytes not in L1
-    std::atomic<std::int64_t> fetch_ns{0};     ///< of the stages' resources
-    std::atomic<std::int64_t> copy_ns{0};
-    std::atomic<std::int64_t> compute_ns{0};
+    /// A number with one writer.
+    template <class T>
+    class relaxed {
+     public:
+        relaxed& operator=(T v) noexcept {
+            value_.store(v, std::memory_order_relaxed);
+            return *this;
+        }
+        relaxed& operator+=(T v) noexcept { return *this = *this + v; }
+        relaxed& operator-=(T v) noexcept { return *this = *this - v; }
+        operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+     private:
+        std::atomic<T> value_{0};
+    };
+
+    relaxed<std::uint64_t> fetch_left;  ///< bytes that nobody has started to fetch
+    relaxed<std::uint64_t> copy_left;   ///< bytes not in L1
+    relaxed<std::int64_t> fetch_ns;     ///< of the stages' resources
+    relaxed<std::int64_t> copy_ns;
+    relaxed<std::int64_t> compute_ns;
+};
+
+/// What of a `request_report` is not known from elsewhere.
+struct story {
+    time_point looked_up = never;
+    time_point first_fetch = never;
+    time_point fetched = never;
+    time_point granted = never;
+    time_point first_copy = never;
+    time_point loaded = never;
+    time_point compute_begin = never;
+    time_point first_token = never;
+    std::uint32_t hit_blocks = 0;
+    std::uint32_t planned_blocks = 0;
+    std::uint32_t loaded_blocks = 0;
+    std::uint64_t bytes_fetched = 0;
+    std::uint64_t bytes_deduplicated = 0;
+};
+
+/// The computed blocks of a request on their way back.
+struct write_back_state {
+    block_set copy_outs;            ///< blocks that wait to be copied to L2
+    block_set puts;                 ///< blocks in L2 that wait to be put
+    std::uint32_t pages_read = 0;   ///< blocks whose L1 page is still read
+    std::uint32_t blocks_left = 0;  ///< blocks for which this has not ended
+    std::uint32_t stored = 0;
 };
 
 /// Everything about one submitted request. Each part has one owner; see the headings.
 struct request {
     request(std::uint32_t i, std::uint32_t e) noexcept
-        : index(i), epoch(e), to_io(*this), from_engine(*this), to_control(*this) {}
+        : index(i), epoch(e), to_io(*this), to_control(*this) {}
 
     // --- Set by submit, then constant.
     std::uint32_t index;
     std::uint32_t epoch;
-    std::uint32_t order = 0;   ///< arrival order, for ties
-    std::uint32_t blocks = 0;  ///< named blocks per group
+    std::uint32_t order = 0;      ///< arrival order, for ties
+    std::uint32_t blocks = 0;     ///< named blocks per group
     std::uint32_t per_group = 0;  ///< pages per group
     std::uint32_t resident = 0;
-    std::uint32_t max_load = 0;
+    std::uint32_t max_load = 0;  ///< blocks that may be loaded: enough must be left to compute
     bool write_back = true;
     duration load_timeout{0};
-    void* user = nullptr;
-    std::uint64_t tokens = 0;
 
     // --- Signals between the loops.
     request_signal to_io;
-    request_signal from_engine;
     request_signal to_control;
 
     // --- Published by control, read by io.
     std::atomic<std::uint64_t> ranks[ranked_stages] = {};
     std::atomic<std::uint32_t> flow{0};
     std::atomic<float> flow_weight{1};
-    std::uint32_t plan_blocks = 0;    ///< with tell::plan
-    float fetch_per_byte = 0;         ///< predicted seconds, with tell::plan
+    std::uint32_t plan_blocks = 0;  ///< with tell::plan
+    float fetch_per_byte = 0;       ///< predicted seconds, with tell::plan
     float copy_per_byte = 0;
-    float compute_seconds = 0;
+    float predicted[ranked_stages] = {};  ///< at admission, with tell::plan
 
     // --- io: written there; control reads what it is told of.
     phase at = phase::idle;
-    bool wants_l1 = false;      ///< in the reservation queue, or waits for the engine
-    bool holder = false;        ///< its L1 reservation is granted
+    bool wants_l1 = false;  ///< in the reservation queue, or waits for the engine
+    bool holder = false;    ///< its L1 reservation is granted
     bool copied_once = false;
     bool timed_out = false;
-    bool fetch_stuck = false;    ///< its fetch cannot go on unless it holds L1
+    bool fetch_stuck = false;  ///< its fetch cannot go on unless it holds L1
+    bool attached = false;     ///< its blocks have entries
     bool released = false;
-    bool retired = false;        ///< control has been told that io is done with it
+    bool retired = false;  ///< control has been told that io is done with it
     bool job_running = false;
     bool lookup_running = false;
-    bool quiesce_owed = false;   ///< a `quiesced` event was promised
-    bool storing = false;        ///< write-back has begun and not ended
+    bool quiesce_owed = false;  ///< a `quiesced` event was promised
     std::uint8_t revoked = 0;
     std::uint32_t plan = 0;      ///< blocks to load
     std::uint32_t waiting = 0;   ///< blocks not in L1 yet
     std::uint32_t fetching = 0;  ///< of those, not in L2 yet
     std::uint32_t landed = 0;    ///< of those, in L2
     std::uint32_t draining = 0;
-    std::uint32_t out_left = 0;   ///< blocks whose L1 page write-back still reads
-    std::uint32_t store_left = 0; ///< blocks that write-back has not ended
-    std::uint32_t stored = 0;
-    std::uint64_t fetch_left = 0;
-    std::uint64_t copy_left = 0;
-    std::vector<block_key> keys;        ///< until looked up
-    std::vector<std::uint8_t> found;    ///< what the lookup answers
-    std::vector<block_ref> ref_memory;  ///< [0] names the request, the rest are its blocks
-    std::vector<block_set> inbound;     ///< per inbound stage: blocks queued there
-    block_set copies;                   ///< landed blocks that may be copied
-    std::unique_ptr<std::pair<block_set, block_set>> outgoing;  ///< write-back: copy-outs, puts
-    std::vector<slot_id> slots;         ///< while holder (and until given back)
-    request_report report;
+    compact_array<block_key> keys;               ///< until looked up
+    compact_array<block_ref> blocks_wanted;      ///< all named blocks; tagged with the index
+    block_set fetches;                           ///< blocks that wait to be fetched
+    block_set copies;                            ///< landed blocks that may be copied
+    std::unique_ptr<block_set[]> custom;         ///< blocks that wait for each stage of the user's
+    std::unique_ptr<write_back_state> outgoing;  ///< while write-back goes on
+    compact_array<slot_id> slots;                ///< while holder (and until given back)
+    story report;
     time_point wanted_at = never;
-    std::uint64_t copied_bytes = 0;     ///< by copies that it started
+    std::uint64_t copied_bytes = 0;  ///< by copies that it started
 
     progress counts;
 
@@ -171,58 +207,45 @@ struct request {
     } events;
 
     // --- Engine's pages, under the table's lock until tell::bind.
-    std::vector<slot_id> bound;
+    compact_array<slot_id> bound;
     bool has_bound = false;
     std::atomic<bool> outcome_known{false};  ///< io does not write `report` any more
     std::atomic<bool> pages_known{false};    ///< loaded: `slots` may be asked for
     std::atomic<bool> compute_reported{false};
+    float compute_seconds_told = 0;
     std::atomic<std::int64_t> first_token_ns{-1};  ///< engine drives
-    double compute_seconds_told = 0;
 
     // --- control
     request_view view;
     std::uint64_t planned_fetch = 0;  ///< bytes, as planned
     std::uint64_t planned_copy = 0;
-    std::uint32_t min_query = 1;
     std::uint32_t told = 0;  ///< signals from io not yet seen by the request's task
     std::coroutine_handle<> awaiting;
 
-    /// Makes a finished request a fresh one, under a new epoch, and keeps its buffers unless they
-    /// are large.
+    /// Makes a finished request a fresh one, under a new epoch.
     void recycle() noexcept {
-        constexpr std::size_t keep = 4096;  // elements
-        auto k = std::move(keys);
-        auto f = std::move(found);
-        auto b = std::move(ref_memory);
-        auto i = std::move(inbound);
-        auto c = std::move(copies);
-        auto s = std::move(slots);
         const std::uint32_t at_index = index;
         const std::uint32_t next_epoch = epoch + 1 == 0 ? 1 : epoch + 1;
         std::destroy_at(this);
         std::construct_at(this, at_index, next_epoch);
-        if (b.capacity() <= keep && s.capacity() <= keep) {
-            keys = std::move(k);
-            found = std::move(f);
-            ref_memory = std::move(b);
-            inbound = std::move(i);
-            copies = std::move(c);
-            slots = std::move(s);
-            keys.clear();
-            found.clear();
-            ref_memory.clear();
-            slots.clear();
-        }
     }
 
-    [[nodiscard]] block_ref* refs() const noexcept { return const_cast<block_ref*>(ref_memory.data()) + 1; }
+    [[nodiscard]] block_ref* refs() const noexcept { return blocks_wanted.data(); }
+    /// Blocks that wait at a stage on the way to L2; 0 is fetch.
+    [[nodiscard]] block_set& inbound(std::uint8_t stage) noexcept {
+        return stage == 0 ? fetches : custom[stage - 1U];
+    }
+    /// Whether write-back still reads pages of the request.
+    [[nodiscard]] bool pages_read() const noexcept {
+        return outgoing != nullptr && outgoing->pages_read > 0;
+    }
     [[nodiscard]] bool settled() const noexcept { return at >= phase::settled; }
     [[nodiscard]] request_handle handle() const noexcept { return {index, epoch}; }
 };
 
 /// The index of the request that a reference belongs to.
 inline std::uint32_t request_index(const block_ref& ref) noexcept {
-    return (&ref - ref.index - 1)->entry;
+    return compact_array<block_ref>::tag_of(&ref - ref.index);
 }
 
 }  // namespace sluice::detail

@@ -22,9 +22,9 @@ class timed_compute final : public compute {
 
     void start(compute_job& job) noexcept override {
         pending_.push_back(std::make_unique<running>(*this, job));
-        home_.arm(*pending_.back(),
-                  home_.now() + from_seconds(seconds_per_token_ *
-                                             static_cast<double>(job.query_tokens)));
+        home_.arm(
+            *pending_.back(),
+            home_.now() + from_seconds(seconds_per_token_ * static_cast<double>(job.query_tokens)));
         order.push_back(job.request);
     }
 
@@ -119,8 +119,7 @@ struct rig {
         const std::size_t half = s_.block_bytes / 2;
         for (std::size_t i = 0; i < s_.block_bytes; ++i) {
             const std::size_t piece = i / half;
-            const std::size_t at =
-                piece * half * s_.slots + std::size_t{slot} * half + i % half;
+            const std::size_t at = piece * half * s_.slots + std::size_t{slot} * half + i % half;
             if (l1_memory[at] != content(id, i)) {
                 return false;
             }

@@ -30,7 +30,8 @@ constexpr double to_seconds(duration d) noexcept { return static_cast<double>(d.
 constexpr duration from_seconds(double seconds) noexcept {
     constexpr double limit = 4.6e9;
     if (!(seconds > -limit)) {
-        return seconds == seconds ? duration{static_cast<duration::rep>(-limit * 1e9)} : duration{0};
+        return seconds == seconds ? duration{static_cast<duration::rep>(-limit * 1e9)}
+                                  : duration{0};
     }
     const double clamped = seconds < limit ? seconds : limit;
     return duration{static_cast<duration::rep>(clamped * 1e9)};

@@ -16,11 +16,11 @@ namespace sluice {
 }  // namespace sluice
 
 // Plain statements, not GNU statement expressions. CO_: inside a coroutine body.
-#define SLUICE_STATUS_RETURN_IMPL_(keyword, expr)                    \
-    do {                                                             \
-        if (::absl::Status sluice_st_ = (expr); !sluice_st_.ok()) {  \
-            keyword sluice_st_;                                      \
-        }                                                            \
+#define SLUICE_STATUS_RETURN_IMPL_(keyword, expr)                   \
+    do {                                                            \
+        if (::absl::Status sluice_st_ = (expr); !sluice_st_.ok()) { \
+            keyword sluice_st_;                                     \
+        }                                                           \
     } while (false)
 #define SLUICE_RETURN_IF_ERROR(expr) SLUICE_STATUS_RETURN_IMPL_(return, expr)
 #define SLUICE_CO_RETURN_IF_ERROR(expr) SLUICE_STATUS_RETURN_IMPL_(co_return, expr)

@@ -55,8 +55,8 @@ class one_shot {
             waiting = h;
             void* expected = nullptr;
             // release: publishes the waiter; acquire: on failure, sees the result.
-            return owner_->state_.compare_exchange_strong(
-                expected, static_cast<waiter*>(this), std::memory_order_acq_rel);
+            return owner_->state_.compare_exchange_strong(expected, static_cast<waiter*>(this),
+                                                          std::memory_order_acq_rel);
         }
         void await_resume() const noexcept {}
 

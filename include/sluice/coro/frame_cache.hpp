@@ -93,7 +93,9 @@ class frame_cache {
         }
     };
 
-    static constexpr std::size_t class_of(std::size_t size) noexcept { return (size - 1) / granule; }
+    static constexpr std::size_t class_of(std::size_t size) noexcept {
+        return (size - 1) / granule;
+    }
 
     [[gnu::noinline]] static bool make_room(std::size_t c) noexcept {
         lists& mine = mine_;

@@ -15,8 +15,8 @@ namespace sluice {
 /// Owns the tasks that it starts. Nothing runs detached: `co_await join()` before it dies.
 ///
 /// \par Thread safety
-/// `spawn` and `join` on the loop's thread only. The tasks may finish on any thread; the joiner goes
-/// on at the loop.
+/// `spawn` and `join` on the loop's thread only. The tasks may finish on any thread; the joiner
+/// goes on at the loop.
 ///
 /// \par Lifetime
 /// Must have been joined since the last `spawn` when it is destroyed; the destructor asserts that
@@ -33,7 +33,9 @@ class scope : detail::task_root {
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
     /// \pre every task has finished: joined, or known otherwise on the scope's own loop.
-    ~scope() { assert(open_.load(std::memory_order_acquire) == 1 && "join a scope before it dies"); }
+    ~scope() {
+        assert(open_.load(std::memory_order_acquire) == 1 && "join a scope before it dies");
+    }
 
     /// Starts `t` at once: it runs on this thread up to where it first suspends. Its frame is freed
     /// when it finishes; nothing else is allocated.

@@ -30,8 +30,9 @@ class [[nodiscard]] switch_awaiter : work {
     bool stay_;
 };
 
-/// `co_await switch_to(loop)`: goes on there, behind what is posted to it; does not suspend if it is
-/// there already. From any thread; allocates nothing; not stoppable (a loop runs what is posted).
+/// `co_await switch_to(loop)`: goes on there, behind what is posted to it; does not suspend if it
+/// is there already. From any thread; allocates nothing; not stoppable (a loop runs what is
+/// posted).
 inline switch_awaiter switch_to(loop& to) noexcept { return switch_awaiter{to, true}; }
 
 /// As `switch_to`, but also lets others go first if it is there already.

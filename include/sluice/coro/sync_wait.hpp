@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cassert>
 #include <condition_variable>
 #include <coroutine>
@@ -30,12 +31,12 @@ class blocking_root : public task_root, public work {
 
     void wait() {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return finished_; });
+        changed_.wait(lock, [this] { return finished(); });
     }
 
-    [[nodiscard]] bool finished() {
-        const std::lock_guard lock(mutex_);
-        return finished_;
+    /// A hint: only after `wait` is the thread that finished the task done with this object.
+    [[nodiscard]] bool finished() const noexcept {
+        return finished_.load(std::memory_order_relaxed);
     }
 
  private:
@@ -44,7 +45,7 @@ class blocking_root : public task_root, public work {
         auto& self = static_cast<blocking_root&>(root);
         // Notifies under the lock: afterwards the waiting thread may destroy all of this.
         const std::lock_guard lock(self.mutex_);
-        self.finished_ = true;
+        self.finished_.store(true, std::memory_order_relaxed);  // the lock publishes
         self.changed_.notify_one();
         return std::noop_coroutine();
     }
@@ -52,7 +53,7 @@ class blocking_root : public task_root, public work {
     std::coroutine_handle<> frame_;
     std::mutex mutex_;
     std::condition_variable changed_;
-    bool finished_ = false;
+    std::atomic<bool> finished_{false};
 };
 
 }  // namespace detail
@@ -92,6 +93,7 @@ T sync_wait(virtual_loop& l, task<T> t) {
             std::terminate();
         }
     }
+    root.wait();
     return detail::task_access::frame(t).promise().take();
 }
 

@@ -21,7 +21,8 @@ namespace detail {
 /// What stands behind a task that no coroutine awaits: a scope, a when_all, a blocked thread.
 struct task_root {
     /// The task has finished and is suspended for good. May free its frame. Returns what runs next.
-    using function = std::coroutine_handle<> (*)(task_root&, std::coroutine_handle<> frame) noexcept;
+    using function = std::coroutine_handle<> (*)(task_root&,
+                                                 std::coroutine_handle<> frame) noexcept;
 
     explicit task_root(function f) noexcept : finished(f) {}
 
@@ -67,8 +68,8 @@ class task_promise_base {
 
 template <class T>
 class task_promise final : public task_promise_base {
-    using stored =
-        std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, std::remove_cv_t<T>>;
+    using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*,
+                                      std::remove_cv_t<T>>;
 
  public:
     task_promise() noexcept {}
@@ -85,7 +86,7 @@ class task_promise final : public task_promise_base {
     task<T> get_return_object() noexcept;
 
     template <class U = T>
-        requires std::is_constructible_v<T, U&&>
+    requires std::is_constructible_v<T, U&&>
     void return_value(U&& result) noexcept(std::is_nothrow_constructible_v<T, U&&>) {
         if constexpr (std::is_reference_v<T>) {
             T bound = std::forward<U>(result);

@@ -106,7 +106,7 @@ class thread_loop final : public loop {
     detail::work_list ready_;
     detail::timer_heap timers_;
     time_point fired_at_ = time_point::min();
-    std::uint64_t wakeups_owed_ = 0;      // how often a producer took it upon itself to wake us
+    std::uint64_t wakeups_owed_ = 0;  // how often a producer took it upon itself to wake us
     std::uint32_t watches_ = 0;
     std::uint32_t rounds_since_poll_ = 0;
     epoll_event* pending_events_ = nullptr;  // of the running poll, for `unwatch`

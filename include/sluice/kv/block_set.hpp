@@ -1,41 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <utility>
 
 namespace sluice {
 
 /// A set of small integers with a fast "smallest member": the pending blocks of a request at a
-/// stage. One bit each.
+/// stage. One bit each; up to 64 take no memory of their own.
 class block_set {
  public:
     static constexpr std::uint32_t none = UINT32_MAX;
 
+    block_set() = default;
+    block_set(block_set&& other) noexcept { swap(other); }
+    block_set& operator=(block_set&& other) noexcept {
+        block_set old = std::move(*this);
+        swap(other);
+        return *this;
+    }
+    ~block_set() {
+        if (size_ > 1) {
+            delete[] words();
+        }
+    }
+
+    /// Empty, with room for 0 to `n` - 1.
     void resize(std::uint32_t n) {
-        words_.assign((std::size_t{n} + 63) / 64, 0);
+        const auto words = static_cast<std::uint32_t>((std::uint64_t{n} + 63) / 64);
+        if (words > 1 && words != size_) {
+            *this = block_set(words, new std::uint64_t[words]);
+        } else if (words <= 1) {
+            *this = block_set(words, nullptr);
+        }
+        std::fill_n(this->words(), std::max(words, 1U), 0);
         count_ = 0;
         hint_ = 0;
     }
 
     /// \return false if `i` was in already.
     bool insert(std::uint32_t i) noexcept {
-        std::uint64_t& word = words_[i / 64];
+        std::uint64_t& word = words()[i / 64];
         const std::uint64_t bit = std::uint64_t{1} << (i % 64);
         if ((word & bit) != 0) {
             return false;
         }
         word |= bit;
         ++count_;
-        hint_ = hint_ < i / 64 ? hint_ : i / 64;
+        hint_ = std::min(hint_, i / 64);
         return true;
     }
 
     /// \return false if `i` was not in.
     bool erase(std::uint32_t i) noexcept {
-        std::uint64_t& word = words_[i / 64];
+        std::uint64_t& word = words()[i / 64];
         const std::uint64_t bit = std::uint64_t{1} << (i % 64);
         if ((word & bit) == 0) {
             return false;
@@ -45,33 +66,35 @@ class block_set {
         return true;
     }
 
-    [[nodiscard]] bool contains(std::uint32_t i) const noexcept {
-        return ((words_[i / 64] >> (i % 64)) & 1) != 0;
-    }
-
     /// The smallest member, or `none`.
     [[nodiscard]] std::uint32_t first() noexcept {
         if (count_ == 0) {
             return none;
         }
-        while (words_[hint_] == 0) {
+        while (words()[hint_] == 0) {
             ++hint_;  // nothing below the hint: amortised over the inserts
         }
-        return hint_ * 64 + static_cast<std::uint32_t>(std::countr_zero(words_[hint_]));
+        return hint_ * 64 + static_cast<std::uint32_t>(std::countr_zero(words()[hint_]));
     }
 
     [[nodiscard]] std::uint32_t size() const noexcept { return count_; }
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
 
-    /// Forgets everything and gives the memory back.
-    void reset() noexcept {
-        words_ = {};
-        count_ = 0;
-        hint_ = 0;
+ private:
+    block_set(std::uint32_t words, std::uint64_t* memory) noexcept
+        : bits_(reinterpret_cast<std::uintptr_t>(memory)), size_(words) {}
+    void swap(block_set& other) noexcept {
+        std::swap(bits_, other.bits_);
+        std::swap(size_, other.size_);
+        std::swap(count_, other.count_);
+        std::swap(hint_, other.hint_);
+    }
+    [[nodiscard]] std::uint64_t* words() noexcept {
+        return size_ > 1 ? reinterpret_cast<std::uint64_t*>(bits_) : &bits_;
     }
 
- private:
-    std::vector<std::uint64_t> words_;
+    std::uint64_t bits_ = 0;  // the only word, or where the words are
+    std::uint32_t size_ = 0;  // in words
     std::uint32_t count_ = 0;
     std::uint32_t hint_ = 0;
 };

@@ -18,11 +18,11 @@ inline constexpr slot_id no_slot = UINT32_MAX;
 
 /// A run of equally spaced pieces of L1 memory: slot i is `bytes` bytes at base + stride * i.
 struct region {
-    std::uintptr_t base = 0;    ///< address on the device
-    std::uint64_t stride = 0;   ///< bytes between neighbouring slots, at least `bytes`
-    std::uint64_t bytes = 0;    ///< bytes of a slot, at least 1
-    std::uint32_t slots = 0;    ///< at least 1
-    std::int32_t layer = -1;    ///< the layer whose KV it holds; -1: all layers
+    std::uintptr_t base = 0;   ///< address on the device
+    std::uint64_t stride = 0;  ///< bytes between neighbouring slots, at least `bytes`
+    std::uint64_t bytes = 0;   ///< bytes of a slot, at least 1
+    std::uint32_t slots = 0;   ///< at least 1
+    std::int32_t layer = -1;   ///< the layer whose KV it holds; -1: all layers
 };
 
 /// Which of a group's blocks must be present for a prefix to be usable.
@@ -51,7 +51,9 @@ class layout {
 
     [[nodiscard]] std::span<const group_layout> groups() const noexcept { return groups_; }
     /// Bytes of a block of group `g` in L2 and L3.
-    [[nodiscard]] std::uint64_t block_bytes(std::size_t g) const noexcept { return block_bytes_[g]; }
+    [[nodiscard]] std::uint64_t block_bytes(std::size_t g) const noexcept {
+        return block_bytes_[g];
+    }
     /// The largest of all groups: what an L2 slot must hold.
     [[nodiscard]] std::uint64_t max_block_bytes() const noexcept;
     /// Slots that group `g` has in L1: the fewest over its regions.

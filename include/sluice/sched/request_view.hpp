@@ -11,7 +11,7 @@ namespace sluice {
 /// Seconds of a request per stage. A block that several requests wait for counts once in each of
 /// their predictions while nobody has started to move it, and not at all afterwards.
 struct stage_seconds {
-    double fetch = 0;    ///< including stages of the user's between fetch and copy
+    double fetch = 0;  ///< including stages of the user's between fetch and copy
     double copy = 0;
     double compute = 0;
 
@@ -22,12 +22,12 @@ struct stage_seconds {
 /// What a policy may know of a request.
 struct request_view {
     request_handle id;
-    void* user = nullptr;           ///< as given at submit
+    void* user = nullptr;  ///< as given at submit
     time_point arrival{};
-    time_point deadline = never;    ///< of the first token
-    std::int32_t priority = 0;      ///< the engine's own; smaller is more urgent
+    time_point deadline = never;  ///< of the first token
+    std::int32_t priority = 0;    ///< the engine's own; smaller is more urgent
     std::uint32_t tenant = 0;
-    double tenant_weight = 1;       ///< of that tenant, greater than 0
+    double tenant_weight = 1;  ///< of that tenant, greater than 0
     std::uint64_t prompt_tokens = 0;
     std::uint64_t load_tokens = 0;  ///< of those, planned to be loaded
     bool admitted = false;          ///< lookup is done; the times below are known

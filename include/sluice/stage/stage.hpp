@@ -16,8 +16,8 @@ namespace sluice {
 
 /// How much a stage's executor may have in flight. One operation is always allowed, however large.
 struct stage_limits {
-    std::uint32_t operations = 64;     ///< at least 1
-    std::uint64_t bytes = 4 * mib;     ///< at least 1
+    std::uint32_t operations = 64;  ///< at least 1
+    std::uint64_t bytes = 4 * mib;  ///< at least 1
 };
 
 /// What a stage has done; counters since it was made.

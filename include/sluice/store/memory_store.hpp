@@ -81,7 +81,7 @@ class memory_store final : public store {
     void remove(store_remove& op) noexcept override;
     void abort(operation& op) noexcept override;
 
-    /// Changes the link's rate for what is started from now on, for example when a store has been
+    /// Changes the link's rate for what has not passed it yet, for example when a store has been
     /// filled at full speed and is now to be read as if it were far away.
     /// \return kInvalidArgument for a rate that `create` would refuse.
     absl::Status set_link_rate(double bytes_per_second) noexcept;
