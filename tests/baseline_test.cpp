@@ -112,8 +112,8 @@ TEST_CASE("baseline: L1 and L2 are caches", "[baseline]") {
 
 TEST_CASE("baseline: async sees a load at the next poll, or when a compute ends", "[baseline]") {
     stand s(baseline_kind::async);
-    s.submit(1, 8);   // loaded after 0.36 ms
-    s.submit(9, 8);   // after 0.69 ms: fetched behind it, copied beside the fetches
+    s.submit(1, 8);    // loaded after 0.36 ms
+    s.submit(9, 8);    // after 0.69 ms: fetched behind it, copied beside the fetches
     s.submit(17, 12);  // after 1.20 ms
     s.r.loop.run_until_idle();
     REQUIRE(s.done.size() == 3);

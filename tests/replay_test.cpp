@@ -86,10 +86,9 @@ TEST_CASE("replay: every request is computed, and right, in every row", "[replay
     const auto json = nlohmann::json::parse(json_report(*result));
     CHECK(json.at("coupled_offered_load").get<double>() > 0);
     for (const auto& row : json.at("rows")) {
-        for (const char* key :
-             {"config", "policy", "split", "requests", "ttft_s", "slo_attainment", "busy",
-              "bytes_loaded", "tokens_computed", "bytes_deduplicated", "blocks_verified",
-              "logits_compared", "logits_mismatched"}) {
+        for (const char* key : {"config", "policy", "split", "requests", "ttft_s", "slo_attainment",
+                                "busy", "bytes_loaded", "tokens_computed", "bytes_deduplicated",
+                                "blocks_verified", "logits_compared", "logits_mismatched"}) {
             CHECK(row.contains(key));
         }
         for (const char* key : {"2x", "4x", "8x", "all"}) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <sluice/observe/table.hpp>
 
 #include "../bench/coro_bench.hpp"
+#include "../bench/memory_bench.hpp"
 #include "../bench/pipeline_bench.hpp"
 #include "../bench/sched_bench.hpp"
 #include "commands.hpp"
@@ -71,6 +73,14 @@ void add_pipeline(CLI::App& bench, int& exit_code) {
             bench_output out;
             out.machine = {{"bottleneck_busy", result->bottleneck_busy},
                            {"cpu_cores", result->cpu_cores}};
+            out.machine["cases"] = json::array();
+            for (const auto& c : result->cases) {
+                out.machine["cases"].push_back({{"slowest", c.slowest},
+                                                {"alone_per_s", c.alone_per_s},
+                                                {"pipeline_per_s", c.pipeline_per_s},
+                                                {"bottleneck_busy", c.busy},
+                                                {"cpu_cores", c.cpu_cores}});
+            }
             for (const result_fact& fact : result->facts) {
                 out.machine["facts"][fact.name] = fact.value;
                 out.people += fmt::format("{}: {}\n", fact.name, fact.value);
@@ -82,9 +92,6 @@ void add_pipeline(CLI::App& bench, int& exit_code) {
     sub->add_option("--seconds", options->seconds, "Seconds of measurement")
         ->check(number_between(0.1, 3600))
         ->capture_default_str();
-    sub->add_option("--seed", options->seed, "Seed of everything drawn")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
 }
 
 void add_sched(CLI::App& bench, int& exit_code) {
@@ -94,7 +101,11 @@ void add_sched(CLI::App& bench, int& exit_code) {
                 out.machine["rows"] = json::array();
                 page_table table;
                 table.groups = {{"", {"policy", "queued", "ops/s", "B/request", "B/block"}}};
-                for (const auto& row : sluice::bench::run_sched_bench()) {
+                std::vector<sluice::bench::sched_bench_row> rows = sluice::bench::run_sched_bench();
+                const sluice::bench::memory_figures memory = sluice::bench::run_memory_bench();
+                sluice::bench::set_memory_figures(rows, memory.bytes_per_request,
+                                                  memory.bytes_per_block);
+                for (const auto& row : rows) {
                     out.machine["rows"].push_back({{"policy", row.policy},
                                                    {"queued", row.queued},
                                                    {"ops_per_s", row.ops_per_s},

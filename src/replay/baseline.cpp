@@ -97,7 +97,8 @@ void baseline::submit(const baseline_spec& spec) {
     may_admit_.set();
 }
 
-// ------------------------------------------------------------------------------------------ coupled
+// ------------------------------------------------------------------------------------------
+// coupled
 
 task<void> baseline::serve_one_by_one() {
     for (;;) {
@@ -123,7 +124,8 @@ task<void> baseline::serve_one_by_one() {
     }
 }
 
-// -------------------------------------------------------------------------------------------- async
+// --------------------------------------------------------------------------------------------
+// async
 
 // The connector's half: starts loads, at arrival and whenever the control loop has seen one end.
 task<void> baseline::admit() {
@@ -197,7 +199,8 @@ task<void> baseline::step() {
     }
 }
 
-// --------------------------------------------------------------------------------- parts of the way
+// --------------------------------------------------------------------------------- parts of the
+// way
 
 task<void> baseline::look_up(request& r) {
     r.found.assign(r.entries.size(), 0);
@@ -215,8 +218,8 @@ task<void> baseline::look_up(request& r) {
     r.looked_up = true;
     // A first token needs one that is computed.
     const std::uint64_t loadable = (r.spec.prompt_tokens - 1) / o_.block_tokens;
-    r.limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(
-        {r.entries.size(), r.spec.max_load_blocks, loadable, l2_.size()}));
+    r.limit = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>({r.entries.size(), r.spec.max_load_blocks, loadable, l2_.size()}));
     r.outcome.report.looked_up = home_.now();
 }
 
@@ -302,7 +305,8 @@ task<void> baseline::store_back(request& r) {
     retire(r);
 }
 
-// ----------------------------------------------------------------------------------------- the rest
+// ----------------------------------------------------------------------------------------- the
+// rest
 
 task<void> baseline::idle() {
     while (live_ > 0) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -50,8 +52,8 @@ struct baseline_options {
     stage_limits fetch = pipeline_options{}.fetch;
     stage_limits copy = pipeline_options{}.copy;
     stage_limits write_back = pipeline_options{}.write_back;
-    std::uint32_t loading = 8;                       ///< async: requests that load at once
-    duration poll = std::chrono::milliseconds(1);    ///< async: for loads, while nothing computes
+    std::uint32_t loading = 8;                     ///< async: requests that load at once
+    duration poll = std::chrono::milliseconds(1);  ///< async: for loads, while nothing computes
     loop* home = nullptr;
 };
 
@@ -236,12 +238,12 @@ class baseline {
     std::vector<std::unique_ptr<request>> requests_;  // by id
     std::vector<std::uint32_t> free_ids_;
     std::uint32_t submitted_ = 0;
-    std::uint32_t live_ = 0;     // without an outcome, or still storing
+    std::uint32_t live_ = 0;  // without an outcome, or still storing
     std::uint32_t write_back_slots_ = 0;
 
     std::deque<request*> waiting_;   // in order of arrival
     std::deque<request*> admitted_;  // async: loading or ready, in order of arrival
-    std::uint32_t loading_ = 0;      // async: of those, whose load the control loop has not seen end
+    std::uint32_t loading_ = 0;  // async: of those, whose load the control loop has not seen end
     bool closing_ = false;
     event work_;       // the control loop has something to look at
     event may_admit_;  // async

@@ -31,8 +31,8 @@ void baseline::forget_l1(slot_id s) {
 // All pages that the request will touch, or none. Blocks that are there, or on their way for
 // somebody else, are shared.
 bool baseline::reserve(request& r) {
-    const auto pages = static_cast<std::uint32_t>((r.spec.prompt_tokens + o_.block_tokens - 1) /
-                                                  o_.block_tokens);
+    const auto pages =
+        static_cast<std::uint32_t>((r.spec.prompt_tokens + o_.block_tokens - 1) / o_.block_tokens);
     r.plan = 0;
     while (r.plan < r.limit) {
         const block_entry& e = table_[r.entries[r.plan]];
@@ -112,7 +112,8 @@ void baseline::publish(request& r) {
     }
 }
 
-// ------------------------------------------------------------------------------------------- loading
+// -------------------------------------------------------------------------------------------
+// loading
 
 bool baseline::in_place(const request& r, std::uint32_t i) {
     const block_entry& e = table_[r.entries[i]];
@@ -236,7 +237,8 @@ void baseline::drop_caches() {
     }
 }
 
-// ------------------------------------------------------------------------------------ the transfers
+// ------------------------------------------------------------------------------------ the
+// transfers
 
 template <class Op>
 Op* baseline::next_op(request& r, op_pool<Op>& pool) {

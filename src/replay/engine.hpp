@@ -30,8 +30,8 @@ struct prompt {
 /// have them.
 inline constexpr tiny_llm::kv_layout page_layout = tiny_llm::kv_layout::split_per_layer;
 
-/// The engine of every configuration: a transformer, its KV pages, and a thread that computes. Every
-/// prefill's logits are compared, bit for bit, with the prompt's reference.
+/// The engine of every configuration: a transformer, its KV pages, and a thread that computes.
+/// Every prefill's logits are compared, bit for bit, with the prompt's reference.
 class engine {
  public:
     /// \param model  outlives the engine.

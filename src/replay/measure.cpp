@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <deque>
+#include <limits>
 #include <vector>
 
 #include <sluice/base/status.hpp>
@@ -22,12 +23,6 @@ namespace {
 
 constexpr std::array<std::size_t, 6> batch_sizes{1, 2, 4, 8, 16, 32};
 
-double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
-
 /// One of several operations that are waited for together.
 template <class Op>
 struct counted : Op {
@@ -42,9 +37,8 @@ task<absl::StatusOr<double>> time_batch(loop& home, std::deque<counted<Op>>& ops
     std::vector<Op*> batch;
     for (std::size_t i = 0; i < n; ++i) {
         ops[i].left = &left;
-        ops[i].on_completion(home, [](operation& o) noexcept {
-            static_cast<counted<Op>&>(o).left->count_down();
-        });
+        ops[i].on_completion(
+            home, [](operation& o) noexcept { static_cast<counted<Op>&>(o).left->count_down(); });
         batch.push_back(&ops[i]);
     }
     const time_point begun = home.now();
@@ -61,20 +55,20 @@ task<absl::StatusOr<double>> time_batch(loop& home, std::deque<counted<Op>>& ops
 
 /// \param pieces  descriptors of one operation
 template <class Op, class Start>
-absl::StatusOr<load_coefficients> measure_batches(std::deque<counted<Op>>& ops,
-                                                  std::uint64_t bytes, std::uint64_t pieces,
-                                                  unsigned repeats, const Start& start) {
+absl::StatusOr<load_coefficients> measure_batches(std::deque<counted<Op>>& ops, std::uint64_t bytes,
+                                                  std::uint64_t pieces, unsigned repeats,
+                                                  const Start& start) {
     thread_loop home("sluice-profile");
     SLUICE_RETURN_IF_ERROR(home.start());
     std::vector<cost_sample> samples;
     for (const std::size_t n : batch_sizes) {
-        std::vector<double> seconds;
+        double best = std::numeric_limits<double>::infinity();
         for (unsigned i = 0; i < repeats; ++i) {
             const auto took = sync_wait(home, time_batch(home, ops, n, start));
             SLUICE_RETURN_IF_ERROR(took.status());
-            seconds.push_back(*took);
+            best = std::min(best, *took);
         }
-        samples.push_back({{n * bytes, n * pieces, 0, 0}, median(std::move(seconds))});
+        samples.push_back({{n * bytes, n * pieces, 0, 0}, best});
     }
     return fit_load(samples);
 }
@@ -87,7 +81,7 @@ absl::StatusOr<compute_coefficients> measure_compute(const tiny_llm::model& mode
     struct point {
         std::uint32_t query, context;
     };
-    constexpr std::array points{point{4, 480},   point{16, 240}, point{16, 960}, point{32, 480},
+    constexpr std::array points{point{4, 480},   point{16, 240}, point{16, 960},  point{32, 480},
                                 point{64, 0},    point{64, 960}, point{128, 384}, point{256, 0},
                                 point{256, 512}, point{512, 0}};
     const auto limit = static_cast<std::uint32_t>(
@@ -111,15 +105,16 @@ absl::StatusOr<compute_coefficients> measure_compute(const tiny_llm::model& mode
         const std::uint32_t query = std::min(p.query, limit);
         const std::uint32_t context = std::min(p.context, limit - query);
         const auto prompt = std::span(tokens).first(context + query);
-        std::vector<double> seconds;
+        double best = std::numeric_limits<double>::infinity();
         for (unsigned i = 0; i < repeats; ++i) {
             const auto begun = std::chrono::steady_clock::now();
             SLUICE_RETURN_IF_ERROR(
                 model.prefill(prompt, context, arena->pages(), slots, logits, work));
-            seconds.push_back(
+            best = std::min(
+                best,
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
         }
-        samples.push_back({{0, 0, query, context}, median(std::move(seconds))});
+        samples.push_back({{0, 0, query, context}, best});
     }
     return fit_compute(samples);
 }
@@ -127,8 +122,7 @@ absl::StatusOr<compute_coefficients> measure_compute(const tiny_llm::model& mode
 absl::StatusOr<load_coefficients> measure_copy(const tiny_llm::model& model,
                                                std::uint32_t block_tokens, unsigned repeats) {
     constexpr auto most = static_cast<std::uint32_t>(batch_sizes.back());
-    auto arena =
-        tiny_llm::kv_arena::create(model.config().kv(), page_layout, block_tokens, most);
+    auto arena = tiny_llm::kv_arena::create(model.config().kv(), page_layout, block_tokens, most);
     SLUICE_RETURN_IF_ERROR(arena.status());
     const auto pages = layout_of(*arena);
     SLUICE_RETURN_IF_ERROR(pages.status());

@@ -11,7 +11,8 @@
 
 namespace sluice::replay {
 
-// Measures a stage on this machine and fits its cost: the median of `repeats` at each point.
+// Measures a stage on this machine and fits its cost. The best of `repeats` counts at each point:
+// what other programs take of the machine is none of the stage's cost.
 
 /// Prefills of several sizes behind contexts of several sizes, of at most `max_tokens` together.
 [[nodiscard]] absl::StatusOr<compute_coefficients> measure_compute(const tiny_llm::model& model,

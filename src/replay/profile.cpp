@@ -18,8 +18,7 @@ constexpr std::uint32_t max_tokens = 1536;
 
 }  // namespace
 
-absl::StatusOr<profile_result> run_profile(const profile_options& options,
-                                           progress_bar& progress) {
+absl::StatusOr<profile_result> run_profile(const profile_options& options, progress_bar& progress) {
     tiny_llm::model_config config;
     config.seed = options.seed;
     const auto model = tiny_llm::model::create(config);

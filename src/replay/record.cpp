@@ -49,10 +49,7 @@ row_recorder::row_recorder(const setting& s, std::string config, std::string pol
 void row_recorder::stage_sum::add(double predicted_s, double actual_s) noexcept {
     predicted += predicted_s;
     actual += actual_s;
-    if (actual_s > 0) {
-        error += std::abs(predicted_s - actual_s) / actual_s;
-        ++samples;
-    }
+    error += std::abs(predicted_s - actual_s);
 }
 
 stage_result row_recorder::stage_sum::over(const char* name, const stage_counters& c,
@@ -64,7 +61,7 @@ stage_result row_recorder::stage_sum::over(const char* name, const stage_counter
     out.bytes = c.bytes;
     out.predicted_s = predicted;
     out.actual_s = actual;
-    out.relative_error = samples > 0 ? error / static_cast<double>(samples) : 0;
+    out.relative_error = actual > 0 ? error / actual : 0;
     return out;
 }
 

@@ -28,11 +28,11 @@ using replay::setting;
 
 constexpr double least_link = 20e6;  // of what is chosen; bytes per second
 constexpr double most_link = 100e6;
-constexpr double load_over_compute = 4;   // aimed at
+constexpr double load_over_compute = 4;     // aimed at
 constexpr double longest_service_s = 0.06;  // aimed at, so that a row takes seconds
 constexpr double load_tolerance = 0.02;
 constexpr auto patience = std::chrono::seconds(20);  // with a load that does not come out right
-constexpr unsigned quick_repeats = 3;
+constexpr unsigned quick_repeats = 5;
 
 /// One run of `sluice replay`.
 class experiment {
@@ -77,9 +77,9 @@ class experiment {
     profile_result profile_;
     bool profile_given_ = false;
     bool link_chosen_ = false;
-    double mean_compute_s_ = 0;     // of what is not in L3, as profiled
+    double mean_compute_s_ = 0;  // of what is not in L3, as profiled
     double mean_load_bytes_ = 0;
-    double mean_service_s_ = 0;     // coupled
+    double mean_service_s_ = 0;  // coupled
     std::optional<run_result> coupled_;
 };
 
@@ -130,9 +130,8 @@ absl::Status experiment::make_costs() {
     if (!o_.profile.empty()) {
         SLUICE_RETURN_IF_ERROR(read_profile());
     } else {
-        auto compute = replay::measure_compute(*model_, s_.load.block_tokens,
-                                               workload::summarize(s_.load).max_tokens,
-                                               quick_repeats);
+        auto compute = replay::measure_compute(
+            *model_, s_.load.block_tokens, workload::summarize(s_.load).max_tokens, quick_repeats);
         SLUICE_RETURN_IF_ERROR(compute.status());
         profile_.compute = *compute;
         progress_.advance();
@@ -247,8 +246,7 @@ absl::Status experiment::run_rows(const std::string& config) {
         return absl::OkStatus();
     }
     if (config == "recompute") {
-        return run_pipelined(
-            {.config = config, .cached = false, .limit_s = o_.recompute_limit_s});
+        return run_pipelined({.config = config, .cached = false, .limit_s = o_.recompute_limit_s});
     }
     for (const policy_choice& choice : o_.policies) {
         SLUICE_RETURN_IF_ERROR(
@@ -314,13 +312,15 @@ void experiment::describe() {
         note(trace_.note);
     }
     if (rate > 0 && std::abs(out_.coupled_offered_load - o_.offered_load) > load_tolerance) {
-        note(fmt::format("The coupled row's offered load came out as {:.3f}, not {:g}: the "
-                         "machine's speed changed between runs.",
-                         out_.coupled_offered_load, o_.offered_load));
+        note(
+            fmt::format("The coupled row's offered load came out as {:.3f}, not {:g}: the "
+                        "machine's speed changed between runs.",
+                        out_.coupled_offered_load, o_.offered_load));
     }
     if (out_.coupled_offered_load > 1) {
-        note("The offered load exceeds 1: TTFT depends on the length of the run; compare "
-             "attainment only.");
+        note(
+            "The offered load exceeds 1: TTFT depends on the length of the run; compare "
+            "attainment only.");
     }
     for (const run_result& row : out_.rows) {
         if (row.logits_mismatched > 0) {

@@ -99,8 +99,7 @@ class row_recorder {
 
  private:
     struct stage_sum {
-        double predicted = 0, actual = 0, error = 0;
-        std::uint64_t samples = 0;
+        double predicted = 0, actual = 0, error = 0;  // seconds
         void add(double predicted_s, double actual_s) noexcept;
         [[nodiscard]] stage_result over(const char* name, const stage_counters& c,
                                         double seconds) const;

@@ -84,9 +84,8 @@ class stand {
 
     void ended(const baseline_outcome& out) {
         if (out.status.ok()) {
-            on_computed(static_cast<std::size_t>(static_cast<prompt*>(out.user) -
-                                                 s_.prompts.data()),
-                        out);
+            on_computed(
+                static_cast<std::size_t>(static_cast<prompt*>(out.user) - s_.prompts.data()), out);
         } else if (failure_.ok()) {
             failure_ = annotate(out.status, "a request failed");
         }

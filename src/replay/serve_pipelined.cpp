@@ -19,11 +19,12 @@ using command::progress_bar;
 
 // The clock of loops on real time.
 time_point now_of_loops() {
-    return time_point{std::chrono::duration_cast<duration>(
-        std::chrono::steady_clock::now().time_since_epoch())};
+    return time_point{
+        std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch())};
 }
 
-/// Submits requests at their times and collects what becomes of them, as an engine's front end does.
+/// Submits requests at their times and collects what becomes of them, as an engine's front end
+/// does.
 class front_end {
  public:
     front_end(const setting& s, const pipelined_row& row, pipeline& p, row_recorder& recorder,
@@ -99,8 +100,8 @@ class front_end {
     }
 
     void take(const request_event& e) {
-        const auto index = static_cast<std::size_t>(static_cast<prompt*>(e.user) -
-                                                    s_.prompts.data());
+        const auto index =
+            static_cast<std::size_t>(static_cast<prompt*>(e.user) - s_.prompts.data());
         const time_point now = now_of_loops();
         const absl::StatusOr<request_report> report = pipe_.report(e.request);
         if (e.kind == event_kind::computed && report.ok()) {
@@ -119,8 +120,8 @@ class front_end {
 
     void wait_until(time_point at) const {
         pollfd fd{pipe_.event_fd(), POLLIN, 0};
-        const duration left = std::max(at == never ? std::chrono::seconds(1) : at - now_of_loops(),
-                                       duration{0});
+        const duration left =
+            std::max(at == never ? std::chrono::seconds(1) : at - now_of_loops(), duration{0});
         const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
         const timespec timeout{static_cast<std::time_t>(seconds.count()),
                                static_cast<long>((left - seconds).count())};

@@ -61,8 +61,8 @@ absl::Status check_stored(const setting& s) {
     }
     const std::uint64_t there = s.l3->stats().blocks;
     if (there != wanted.size()) {
-        return absl::InternalError(fmt::format("L3 holds {} blocks after the producer, not {}",
-                                               there, wanted.size()));
+        return absl::InternalError(
+            fmt::format("L3 holds {} blocks after the producer, not {}", there, wanted.size()));
     }
     return absl::OkStatus();
 }

@@ -61,7 +61,7 @@ struct stage_result {
     std::uint64_t bytes = 0;
     double predicted_s = 0;     ///< by the cost model, over all requests
     double actual_s = 0;        ///< as measured, over the same
-    double relative_error = 0;  ///< mean over requests of |predicted - actual| / actual
+    double relative_error = 0;  ///< |predicted - actual|, summed over requests, over `actual_s`
 };
 
 /// One configuration's run of a workload: a row of the table.
