@@ -123,15 +123,20 @@ void mover::tell_progress(request& r, std::uint32_t what) {
     r.to_control.raise(what);
 }
 
+// Its rank has changed, or whether it is an L1 holder.
+void mover::rerank_fetch(const request& r) {
+    fetch_.run.rerank(r.index, entry_of(r, rank_fetch));
+    for (auto& s : inbound_) {
+        s.run.rerank(r.index, entry_of(r, rank_fetch));
+    }
+}
+
 void mover::rerank(request& r) {
     if (r.settled()) {
         events_.rerank(r, rank_of(r, rank_compute));
         return;
     }
-    fetch_.run.rerank(r.index, entry_of(r, rank_fetch));
-    for (auto& s : inbound_) {
-        s.run.rerank(r.index, entry_of(r, rank_fetch));
-    }
+    rerank_fetch(r);
     copy_.run.rerank(r.index, entry_of(r, rank_copy));
     compute_.run.rerank(r.index, entry_of(r, rank_compute));
     if (victims_.contains(r.index)) {

@@ -137,6 +137,7 @@ class mover {
     void set_plan(request& r, std::uint32_t k);
     [[nodiscard]] std::uint32_t usable(const request& r, std::uint32_t limit) const;
     void rerank(request& r);
+    void rerank_fetch(const request& r);
     void check_loaded(request& r);
     taken take_compute(std::uint32_t id, compute_op*& op);
     void start_computes(std::span<compute_op* const> ops);

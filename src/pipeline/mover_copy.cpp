@@ -244,10 +244,7 @@ void mover::granted(request& r) {
             queue_copy(r, ref);
         }
     }
-    fetch_.run.rerank(r.index, entry_of(r, rank_fetch));
-    for (auto& s : inbound_) {
-        s.run.rerank(r.index, entry_of(r, rank_fetch));
-    }
+    rerank_fetch(r);
     l2_room();  // it may take more than before
     tell_progress(r, tell::served);
     check_loaded(r);
@@ -283,6 +280,7 @@ void mover::ungrant(request& r) {
                 lost_one |= !begin_ref(r, ref);
             }
         }
+        rerank_fetch(r);  // it stands behind the L1 holders again
         note_victim(r);
         if (fetch_.run.waits_for_memory()) {
             l2_room();  // its L2 slots may be taken now

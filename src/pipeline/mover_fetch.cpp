@@ -328,6 +328,7 @@ void mover::left_stage(std::uint32_t entry, slot_id s, const absl::Status& statu
     e.moving = false;
     if (status.ok() && last) {
         e.l2 = level::present;
+        e.stage = 0;  // also if nobody waits: it may be evicted and fetched again
         l2_.set_whole(s, true);
     }
     if (!status.ok()) {
@@ -354,7 +355,6 @@ void mover::left_stage(std::uint32_t entry, slot_id s, const absl::Status& statu
 void mover::landed(std::uint32_t entry, const request* starter) {
     block_entry& e = table_[entry];
     const std::uint64_t bytes = layout_.block_bytes(e.group);
-    e.stage = 0;
     for (block_ref* w = e.waiters; w != nullptr; w = w->next) {
         if (w->state != want::moving) {
             continue;

@@ -97,8 +97,7 @@ void baseline::submit(const baseline_spec& spec) {
     may_admit_.set();
 }
 
-// ------------------------------------------------------------------------------------------
-// coupled
+// ---- coupled
 
 task<void> baseline::serve_one_by_one() {
     for (;;) {
@@ -124,8 +123,7 @@ task<void> baseline::serve_one_by_one() {
     }
 }
 
-// --------------------------------------------------------------------------------------------
-// async
+// ---- async
 
 // The connector's half: starts loads, at arrival and whenever the control loop has seen one end.
 task<void> baseline::admit() {
@@ -199,8 +197,7 @@ task<void> baseline::step() {
     }
 }
 
-// --------------------------------------------------------------------------------- parts of the
-// way
+// ---- parts of the way
 
 task<void> baseline::look_up(request& r) {
     r.found.assign(r.entries.size(), 0);
@@ -305,8 +302,7 @@ task<void> baseline::store_back(request& r) {
     retire(r);
 }
 
-// ----------------------------------------------------------------------------------------- the
-// rest
+// ---- the rest
 
 task<void> baseline::idle() {
     while (live_ > 0) {

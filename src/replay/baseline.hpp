@@ -192,6 +192,8 @@ class baseline {
     [[nodiscard]] bool in_place(const request& r, std::uint32_t index);
     [[nodiscard]] bool still_comes(const request& r, std::uint32_t index);
     void ended(request& r);
+
+    // baseline_transfers.cpp: operations
     taken take_fetch(request& r, fetch_op*& op);
     void start_fetches(std::span<fetch_op* const> ops);
     void fetched(fetch_op& op);

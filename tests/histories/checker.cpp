@@ -48,6 +48,13 @@ void checker::fail(std::string_view check, std::string what) {
     }
 }
 
+void checker::trace(const std::string& what) const {
+    if (h_.trace) {
+        fmt::print(stderr, "{:>14.3f}  {}\n",
+                   static_cast<double>(now().time_since_epoch().count()) / 1e3, what);
+    }
+}
+
 bool checker::needed(std::size_t g, std::uint32_t i, std::uint32_t k) const {
     const group_config& group = h_.c.groups[g];
     return i < k && (group.rule == hit_rule::all_blocks || i + group.last_n >= k);
@@ -107,6 +114,9 @@ std::uint32_t checker::begins(transfer t) {
         check_page_write(t);
     }
     check_flight(t);
+    trace(fmt::format("{} of key {} starts, L2 slot {}, page {}", name_of(t.at), t.key,
+                      t.l2 == nullptr ? -1 : (t.l2 - l2_.data()) / static_cast<std::ptrdiff_t>(l2_stride_),
+                      static_cast<std::int32_t>(t.page)));
     ++in_flight_;
     if (free_tickets_.empty()) {
         transfers_.push_back(t);
@@ -120,6 +130,7 @@ std::uint32_t checker::begins(transfer t) {
 
 void checker::ends(std::uint32_t ticket, absl::StatusCode code, std::uint64_t bytes) {
     transfer& t = transfers_[ticket];
+    trace(fmt::format("{} of key {} ends {}", name_of(t.at), t.key, static_cast<int>(code)));
     t.in_flight = false;
     --in_flight_;
     free_tickets_.push_back(ticket);

@@ -134,6 +134,8 @@ class checker {
     [[nodiscard]] const history& of() const noexcept { return h_; }
     [[nodiscard]] time_point now() const noexcept { return clock_.now(); }
     [[nodiscard]] std::string dump() const;
+    /// Says it, if the history is traced.
+    void trace(const std::string& what) const;
 
  private:
     friend class order_checks;

@@ -29,6 +29,7 @@ void engine::begin() {
 }
 
 void engine::act(const action& a) {
+    check_.trace(fmt::format("action {} of {}", static_cast<int>(a.kind), a.what));
     switch (a.kind) {
     case action_kind::submit: submit(check_.request(a.what)); break;
     case action_kind::cancel: cancel(check_.request(a.what)); break;
@@ -147,7 +148,7 @@ void engine::release(watched& r) {
 void engine::poke(watched& r) {
     using enum absl::StatusCode;
     const request_handle wrong{r.handle.index + 1000, 1};
-    const request_handle old{r.handle.index, r.handle.epoch + 7};
+    const request_handle old{r.handle.index, r.handle.epoch + 100000};
     for (const request_handle h : {wrong, old, request_handle{}}) {
         const absl::StatusCode unknown = w_.h.c.library_owned ? kFailedPrecondition : kNotFound;
         expect("bind", r, pipe_.bind(h, {}).code(), {unknown});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random histories of a pipeline, with faults, checked from outside.
 //
-//     histories_test [--seed N] [--first N] [--count N] [--print] [--no-shrink]
+//     histories_test [--seed N] [--first N] [--count N] [--print] [--no-shrink] [--trace]
 //
 // SLUICE_HISTORIES: how many (1000); SLUICE_SEED: only that one, told at length. A failing seed is
 // printed, and shrunk to a short history that fails the same check.
@@ -28,6 +28,7 @@ struct choice {
     std::uint64_t count = 1000;
     bool print = false;
     bool shrinks = true;
+    bool trace = false;
 };
 
 /// Seen by the process that watches: which seed is being run.
@@ -59,10 +60,13 @@ choice choose(int argc, char** argv) {
             c.count = number(argv[++i]);
         } else if (arg == "--print") {
             c.print = true;
+        } else if (arg == "--trace") {
+            c.trace = true;
         } else if (arg == "--no-shrink") {
             c.shrinks = false;
         } else {
-            fmt::print("histories_test [--seed N] [--first N] [--count N] [--print] [--no-shrink]\n");
+            fmt::print("histories_test [--seed N] [--first N] [--count N] [--print] [--no-shrink] "
+                       "[--trace]\n");
             std::exit(2);
         }
     }
@@ -130,7 +134,8 @@ int main(int argc, char** argv) {
     }
     fmt::print("{}: {}\nshrinking...\n", v.check, v.what);
     std::fflush(stdout);
-    const history small = shrink(h, v.check);
+    history small = shrink(h, v.check);
+    small.trace = c.trace;
     tell(small, run_apart(small, true));
     return 1;
 }

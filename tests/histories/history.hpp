@@ -129,6 +129,7 @@ struct history {
     std::vector<request_plan> requests;
     std::vector<action> actions;  ///< by time
     std::vector<fault> faults;
+    bool trace = false;  ///< tell what happens, on stderr
 };
 
 /// The history of a seed.
