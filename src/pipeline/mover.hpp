@@ -124,7 +124,7 @@ class mover {
         stage<Use> run;
     };
 
-    // mover.cpp: a request's way from submit to burial
+    // mover.cpp: a request's way from submit to loaded
     void obey(request& r, std::uint32_t flags);
     void attach(request& r);
     taken take_lookup(std::uint32_t id, lookup_op*& op);
@@ -132,22 +132,24 @@ class mover {
     void lookup_done(lookup_op& op);
     void looked_up(request& r);
     void forget_keys(request& r);
-    void abort_all();
     void begin_plan(request& r);
     void set_plan(request& r, std::uint32_t k);
     [[nodiscard]] std::uint32_t usable(const request& r, std::uint32_t limit) const;
     void rerank(request& r);
     void rerank_fetch(const request& r);
     void check_loaded(request& r);
+    void tell_progress(request& r, std::uint32_t what);
+    void load_timed_out(request& r);
+
+    // mover_outcome.cpp: compute, outcome, burial
     taken take_compute(std::uint32_t id, compute_op*& op);
     void start_computes(std::span<compute_op* const> ops);
     void compute_done(compute_op& op);
     void settle(request& r, event_kind kind, absl::Status status = absl::OkStatus());
-    void tell_progress(request& r, std::uint32_t what);
     void maybe_quiesced(request& r);
     void maybe_retire(request& r);
     void bury(request& r);
-    void load_timed_out(request& r);
+    void abort_all();
     void update_quiet();
 
     // mover_fetch.cpp: L3 to L2
@@ -171,6 +173,9 @@ class mover {
     void landed(std::uint32_t entry, const request* starter);
     void lost(std::uint32_t entry);
     void count_failure(const absl::Status& why);
+    void check_store();
+
+    // mover_l2.cpp: memory of L2
     [[nodiscard]] slot_id acquire_l2(request& r, std::uint32_t entry);
     [[nodiscard]] slot_id steal_l2(request& r);
     [[nodiscard]] bool may_take(const request& taker, std::uint32_t entry);
@@ -178,9 +183,8 @@ class mover {
     void l2_left(std::uint32_t entry, slot_id s, slot_pool::left what);
     void l2_room();
     void note_victim(request& r);
-    void check_store();
 
-    // mover_copy.cpp: reservations, L2 to L1
+    // mover_reserve.cpp: reservations of L1
     void want_l1(request& r);
     void want_soon(request& r, bool fetch_stuck);
     void fetch_held_back(std::uint32_t id);
@@ -197,6 +201,8 @@ class mover {
     void unmap_l1(std::uint32_t entry);
     [[nodiscard]] bool make_private(request& r, std::uint32_t from, std::uint32_t to);
     void bind_pages(request& r);
+
+    // mover_copy.cpp: L2 to L1
     void queue_copy(request& r, block_ref& ref);
     void finish_ref(request& r, block_ref& ref);
     taken take_copy(std::uint32_t id, copy_op*& op);
@@ -297,7 +303,17 @@ class mover {
     op_pool<compute_op> computes_;
     op_pool<put_op> puts_;
 
-    struct load_timer;
+    struct load_timer : timer {
+        load_timer(mover& m, std::uint32_t r) noexcept
+            : timer([](timer& t) noexcept {
+                  auto& self = static_cast<load_timer&>(t);
+                  self.owner.load_timed_out(self.owner.at(self.request));
+              }),
+              owner(m),
+              request(r) {}
+        mover& owner;
+        std::uint32_t request;
+    };
     std::vector<std::unique_ptr<load_timer>> load_timers_;  // by request index, made when needed
 
     std::atomic<bool> quiet_{true};

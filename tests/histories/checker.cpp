@@ -114,6 +114,7 @@ std::uint32_t checker::begins(transfer t) {
         check_page_write(t);
     }
     check_flight(t);
+    check_limits(t);
     trace(fmt::format("{} of key {} starts, L2 slot {}, page {}", name_of(t.at), t.key,
                       t.l2 == nullptr ? -1 : (t.l2 - l2_.data()) / static_cast<std::ptrdiff_t>(l2_stride_),
                       static_cast<std::int32_t>(t.page)));
@@ -176,21 +177,45 @@ void checker::check_page_write(const transfer& t) {
     }
 }
 
+// A fetch that is overdue counts for nothing any more.
+bool checker::is_overdue(const transfer& t) const {
+    const duration patience =
+        h_.c.soft_timeout > duration{0}
+            ? std::min(h_.c.soft_timeout, h_.c.hard_timeout)
+            : std::min<duration>(std::chrono::milliseconds(250), h_.c.hard_timeout);
+    return t.at == seam::get && now() - t.began >= patience;
+}
+
 void checker::check_flight(const transfer& t) {
     if (t.at != seam::get && (t.at != seam::copy_in || !h_.c.library_owned)) {
         return;
     }
-    // A fetch that is overdue, and only such a one, may be tried anew beside the old one.
-    const duration patience = h_.c.soft_timeout > duration{0}
-                                  ? std::min(h_.c.soft_timeout, h_.c.hard_timeout)
-                                  : std::min<duration>(std::chrono::milliseconds(250),
-                                                       h_.c.hard_timeout);
     for (const transfer& other : transfers_) {
-        if (other.in_flight && other.at == t.at && other.key == t.key &&
-            (t.at == seam::copy_in || now() - other.began < patience)) {
+        if (other.in_flight && other.at == t.at && other.key == t.key && !is_overdue(other)) {
             fail("single-flight",
                  fmt::format("a second {} of key {} while one is under way", name_of(t.at), t.key));
         }
+    }
+}
+
+void checker::check_limits(const transfer& t) {
+    if (t.at == seam::lookup || t.at == seam::compute || t.at == seam::stage) {
+        return;
+    }
+    const stage_limits& limits = t.at == seam::get       ? h_.c.fetch
+                                 : t.at == seam::copy_in ? h_.c.copy
+                                                         : h_.c.write_back;
+    std::uint32_t operations = 0;
+    std::uint64_t bytes = 0;
+    for (const transfer& other : transfers_) {
+        if (other.in_flight && other.at == t.at && !is_overdue(other)) {
+            ++operations;
+            bytes += l1_.form().block_bytes(group_of(other.key));
+        }
+    }
+    if (operations > 0 && (operations >= limits.operations || bytes >= limits.bytes)) {
+        fail("limits", fmt::format("a {} starts beside {} others of {} bytes", name_of(t.at),
+                                   operations, bytes));
     }
 }
 

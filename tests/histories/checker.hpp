@@ -143,6 +143,8 @@ class checker {
     void check_overlap(const transfer& a, const transfer& b);
     void check_page_write(const transfer& t);
     void check_flight(const transfer& t);
+    void check_limits(const transfer& t);
+    [[nodiscard]] bool is_overdue(const transfer& t) const;
 
     struct claim_of {
         std::uint32_t request = 0;

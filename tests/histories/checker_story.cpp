@@ -205,9 +205,11 @@ void checker::check_counters(const pipeline_stats& s, bool closed) {
     std::uint64_t outcomes = 0;
     std::uint64_t fetched = 0;
     std::uint64_t deduplicated = 0;
+    bool all_reported = true;
     for (const watched& r : requests_) {
         accepted += r.accepted;
         outcomes += r.has_outcome;
+        all_reported &= !r.accepted || r.has_report;
         fetched += r.report.bytes_fetched;
         deduplicated += r.report.bytes_deduplicated;
     }
@@ -216,11 +218,21 @@ void checker::check_counters(const pipeline_stats& s, bool closed) {
     if (!closed) {
         same("outcomes as events", s.outcomes, outcomes);
     }
-    if (fetched > counts(seam::get).bytes || deduplicated > s.bytes_deduplicated) {
+    if (fetched > counts(seam::get).bytes || deduplicated > s.bytes_deduplicated ||
+        (all_reported && deduplicated < s.bytes_deduplicated)) {
         fail("counters", fmt::format("reports: {} bytes fetched and {} deduplicated, in all there "
                                      "were {} and {}",
                                      fetched, deduplicated, counts(seam::get).bytes,
                                      s.bytes_deduplicated));
+    }
+    // Write-back drops nothing while its share of a plentiful L2 is enough.
+    std::uint64_t blocks = 0;
+    for (const watched& r : requests_) {
+        blocks += r.blocks() * h_.c.groups.size();
+    }
+    if (faultless_ && !closed && h_.c.write_back_share == 1 && s.l2_slots > blocks &&
+        s.store_drops > 0) {
+        fail("counters", "a block was not stored for lack of memory, but there is plenty");
     }
     if (s.soft_timeouts == 0 && s.store_dead) {
         fail("store-dead", "the store counts as dead, but nothing was ever late");

@@ -208,7 +208,7 @@ void engine::drain() {
 }
 
 bool engine::owes_nothing() {
-    return promises_ == 0 && std::ranges::none_of(check_.requests(), [this](const watched& r) {
+    return promises_ == 0 && std::ranges::none_of(check_.requests(), [](const watched& r) {
                return r.accepted && !r.gone &&
                       ((r.wanted && !r.bound && !r.has_outcome) || (r.good() && !r.released));
            });

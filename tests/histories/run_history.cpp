@@ -197,6 +197,7 @@ verdict stand::run() {
         }
         return v;
     }
+    v.stats = pipe_->stats();
     pipe_.reset();
     device_.reset();
     store_.reset();

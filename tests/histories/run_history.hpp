@@ -13,6 +13,7 @@ struct verdict {
     std::string what;
     std::string dump;   ///< where things stood
     std::uint64_t operations = 0;  ///< at the seams
+    pipeline_stats stats;
 
     [[nodiscard]] bool ok() const noexcept { return check.empty(); }
 };

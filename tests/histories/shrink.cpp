@@ -194,7 +194,7 @@ class shrinker {
 verdict run_apart(const history& h, bool loud) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return {"harness", "no pipe", {}, 0};
+        return {"harness", "no pipe", {}, 0, {}};
     }
     const pid_t child = ::fork();
     if (child == 0) {
@@ -215,12 +215,12 @@ verdict run_apart(const history& h, bool loud) {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         return {"crash", fmt::format("signal {}, exit code {}", signal,
-                                     WIFEXITED(status) ? WEXITSTATUS(status) : 0), {}, 0};
+                                     WIFEXITED(status) ? WEXITSTATUS(status) : 0), {}, 0, {}};
     }
     const std::size_t first = said.find('\n');
     const std::size_t second = said.find('\n', first + 1);
     return {said.substr(0, first), said.substr(first + 1, second - first - 1),
-            said.substr(second + 1), 0};
+            said.substr(second + 1), 0, {}};
 }
 
 history shrink(history h, const std::string& check) { return shrinker(std::move(h), check).run(); }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// L2: whose memory a fetch may take, and what becomes of a slot that somebody leaves.
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "mover.hpp"
+
+namespace sluice::detail {
+
+slot_id mover::acquire_l2(request& r, std::uint32_t entry) {
+    if (const slot_id s = l2_.acquire(entry); s != no_slot) {
+        return s;
+    }
+    slot_id s = l2_.victim();
+    if (s == no_slot) {
+        s = steal_l2(r);
+    }
+    if (s != no_slot) {
+        evict_l2(s);
+        l2_.reuse(s, entry);
+    }
+    return s;
+}
+
+bool mover::may_take(const request& taker, std::uint32_t entry) {
+    const block_entry& e = table_[entry];
+    if (l2_.transfers(e.l2_slot) > 0) {
+        return false;
+    }
+    std::uint32_t waiters = 0;
+    for (const block_ref* w = e.waiters; w != nullptr; w = w->next) {
+        const request& other = at(request_index(*w));
+        if (w->state != want::landed) {
+            continue;
+        }
+        ++waiters;
+        if (other.holder || &other == &taker ||
+            (!taker.holder && !(key_of(taker, rank_fetch) < key_of(other, rank_fetch)))) {
+            return false;
+        }
+    }
+    return waiters == l2_.users(e.l2_slot);  // nobody else (write-back) uses it
+}
+
+// The worst-ranked request without L1 gives up its last block that nobody better waits for.
+slot_id mover::steal_l2(request& r) {
+    constexpr int tries = 8;
+    std::uint32_t passed_over[tries];
+    int n = 0;
+    slot_id found = no_slot;
+    while (n < tries && !victims_.empty() && found == no_slot) {
+        request& victim = at(victims_.top());
+        if (&victim == &r || (!r.holder && !(key_of(r, rank_fetch) < key_of(victim, rank_fetch)))) {
+            break;
+        }
+        for (std::uint32_t g = 0; g < groups() && found == no_slot; ++g) {
+            for (std::uint32_t i = victim.plan; i-- > victim.resident;) {
+                const block_ref& ref = victim.refs()[g * victim.blocks + i];
+                if (ref.state == want::landed && may_take(r, ref.entry)) {
+                    found = table_[ref.entry].l2_slot;
+                    break;
+                }
+            }
+        }
+        passed_over[n++] = victim.index;
+        victims_.pop();
+    }
+    for (int i = 0; i < n; ++i) {
+        note_victim(at(passed_over[i]));
+    }
+    if (found == no_slot) {
+        return no_slot;
+    }
+    ++stats_.l2_steals;
+    const std::uint32_t entry = l2_.owner(found);
+    block_entry& e = table_[entry];
+    const std::uint64_t bytes = layout_.block_bytes(e.group);
+    for (block_ref* w = e.waiters; w != nullptr; w = w->next) {
+        if (w->state != want::landed) {
+            continue;
+        }
+        request& other = at(request_index(*w));
+        w->state = want::queued;
+        --other.landed;
+        ++other.fetching;
+        other.counts.fetch_left += bytes;
+        note_victim(other);
+        l2_.release(found);
+        queue_inbound(other, 0, w->index);
+    }
+    return found;  // cold now
+}
+
+void mover::evict_l2(slot_id s) {
+    const std::uint32_t entry = l2_.owner(s);
+    block_entry& e = table_[entry];
+    e.l2 = level::absent;
+    e.l2_slot = no_slot;
+    ++stats_.l2_evictions;
+    table_.forget_if_unused(entry);
+}
+
+void mover::l2_left(std::uint32_t entry, slot_id s, slot_pool::left what) {
+    switch (what) {
+    case slot_pool::left::quarantined: return;
+    case slot_pool::left::in_use:
+        if (l2_.transfers(s) > 0) {
+            return;
+        }
+        break;  // somebody better may take it now
+    case slot_pool::left::cold: break;
+    case slot_pool::left::freed: {
+        block_entry& e = table_[entry];
+        e.l2 = level::absent;
+        e.stage = 0;
+        e.overdue = false;
+        e.l2_slot = no_slot;
+        table_.forget_if_unused(entry);
+        break;
+    }
+    }
+    if (fetch_.run.waits_for_memory()) {
+        l2_room();
+    }
+}
+
+void mover::l2_room() {
+    fetch_.run.unpark([this](std::uint32_t id) { return entry_of(at(id), rank_fetch); });
+}
+
+void mover::note_victim(request& r) {
+    if (!r.holder && r.landed > 0 && !r.settled()) {
+        victims_.set(r.index, key_of(r, rank_fetch));
+    } else {
+        victims_.erase(r.index);
+    }
+}
+
+}  // namespace sluice::detail
