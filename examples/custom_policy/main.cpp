@@ -41,7 +41,8 @@ int main(int argc, char** argv) {
         return 1;
     }
 
-    // Three requests, a second apart; the first has much to load.
+    // An engine says `pipeline_options::policy = *std::move(policy)`. Here it ranks by hand: three
+    // requests, a second apart; the first has much to load.
     std::vector<sluice::request_view> requests(3);
     sluice::ready_queue queue;
     const sluice::time_point now{std::chrono::seconds(10)};

@@ -6,7 +6,8 @@
 #include <cstdio>
 #include <cstring>
 #include <span>
-#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <poll.h>

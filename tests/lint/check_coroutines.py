@@ -5,10 +5,12 @@
     check_coroutines.py ROOT        looks at the C++ files of the tree
     check_coroutines.py --self-test
 
-Two rules, per full expression that contains co_await (or co_yield):
+Three rules, per full expression that contains co_await (or co_yield):
   lambda   no lambda that captures by value; give it a name on a line before. Captures by reference
            and of `this` are trivially destroyed and pass.
   braces   no braced list: `f({...})`, `f(options{...})`, `= {...}`. Name it, or use parentheses.
+  branch   no co_await behind ?, && or || in the operand of co_return or the condition of a loop or
+           switch: it runs whatever the condition says. Name the awaited value on a line before.
 
 A regular expression sees no types. That awaiters and option types have a constructor of their own
 is for review.
@@ -128,6 +130,43 @@ def statement(text, pairs, at):
     return start, end
 
 
+def runs_anyway(text, pairs, start, at):
+    """Whether the co_await at `at`, in the statement from start, is a branch that GCC 12 runs."""
+    first = None  # of the operand or condition
+    opens = sorted((i for i in pairs if i < at < pairs[i]), reverse=True)
+    for i in opens:
+        if text[i] == "{" and is_block(text, pairs, i):
+            break
+        word = re.search(r"\b(while|for|switch)\s*$", text[:i])
+        if text[i] == "(" and word:
+            first = i + 1
+            break
+    returns = list(re.finditer(r"\bco_return\b", text[start:at]))
+    if first is None and returns:
+        first = start + returns[-1].end()
+    if first is None:
+        return False
+    # What stands before it, without brackets that are closed and arguments that are over.
+    i = first
+    while i < at:
+        if text[i] in OPEN:
+            closes = pairs.get(i, len(text))
+            i = i + 1 if closes > at else closes + 1
+            continue
+        if text[i] == "?" or text[i : i + 2] in ("||", "&&"):
+            if not re.match(r"&&\s*[>,)]", text[i:]):  # a type
+                rest, j, over = i + 1, i + 1, False
+                while rest < at and not over:
+                    if text[rest] in OPEN and pairs.get(rest, len(text)) < at:
+                        rest = pairs[rest]
+                    over = text[rest] in ",;"
+                    rest += 1
+                if not over:
+                    return True
+        i += 1
+    return False
+
+
 def findings(source):
     """Yields (line, what) for each hazard."""
     text = NOISE.sub(blank, source)
@@ -135,6 +174,9 @@ def findings(source):
     seen = set()
     for match in re.finditer(r"(?<!operator )\bco_(await|yield)\b", text):
         start, end = statement(text, pairs, match.start())
+        if runs_anyway(text, pairs, start, match.start()):
+            what = "co_await that GCC 12 runs unconditionally: name the awaited value before"
+            yield text.count("\n", 0, match.start()) + 1, what
         i = start
         while i < end:
             hazard = None
@@ -182,6 +224,14 @@ for (auto x = co_await f({1}); x; ) { go(); }
 SLUICE_CO_RETURN_IF_ERROR(co_await f({1}));
 co_yield opts{.x = 2};
 spawn([&] { return [&]() -> task<int> { co_return co_await f({1}); }; });
+co_return c ? co_await f() : 0;
+co_return c ? 0 : g(co_await f());
+co_return (1 + (c && co_await f()));
+if (x) co_return c || co_await f();
+while (c && co_await f()) { go(); }
+for (int i = 0; c || co_await f(); ++i) { go(); }
+do { go(); } while (c && co_await f());
+switch (c ? co_await f() : 0) { default: break; }
 """.splitlines()
 
 GOOD = """\
@@ -207,6 +257,14 @@ struct s { int a{0}; task<int> f() { co_return co_await g(a); } };
 co_await f(table[i][j]);
 switch (co_await f()) { case 1: g({1}); break; default: break; }
 const int n = 1'000; co_await f(n);
+if (c && co_await f()) { go(); }
+const bool b = c && co_await f();
+while (co_await f() && c) { go(); }
+co_return co_await f() ? 1 : 0;
+co_return g(a && b, co_await f());
+co_return static_cast<T&&>(co_await f());
+while (a && b) { co_await f(); }
+for (; a && b; ++i) co_await f();
 """.splitlines()
 
 
