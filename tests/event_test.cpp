@@ -176,7 +176,7 @@ TEST_CASE("sleep: until the instant, or until stopped") {
     std::optional<absl::Status> too_late;
     sluice::time_point woke{};
     const auto nap = [&](sluice::time_point at, std::stop_token token,
-                           std::optional<absl::Status>& out) -> task<void> {
+                         std::optional<absl::Status>& out) -> task<void> {
         out = co_await sluice::sleep_until(loop, at, std::move(token));
         woke = loop.now();
     };

@@ -180,6 +180,7 @@ struct request_report {
 /// Counters of a pipeline since it was made.
 struct pipeline_stats {
     stage_counters fetch, copy, compute, copy_out, put;
+    stage_counters inbound;  ///< of all stages of the user's together
     std::uint64_t submitted = 0, outcomes = 0;
     std::uint64_t bytes_deduplicated = 0;
     std::uint64_t l1_hits = 0, l2_hits = 0;  ///< blocks found there when planned

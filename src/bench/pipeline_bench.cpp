@@ -38,7 +38,6 @@ constexpr std::uint32_t request_blocks = 32;               // 4 MiB
 constexpr std::uint32_t contexts = 24;                     // more than L2 and L1 keep
 constexpr std::uint32_t slots = 8 * (request_blocks + 1);
 constexpr std::uint32_t outstanding = 6;
-constexpr double request_bytes = static_cast<double>(request_blocks * block_bytes);
 
 /// Rates at which one stage is the slowest; 0: as fast as memory is.
 struct rates {

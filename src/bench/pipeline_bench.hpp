@@ -18,11 +18,11 @@ struct pipeline_bench_options {
 
 /// One stage made the slowest.
 struct pipeline_bench_case {
-    std::string slowest;         ///< "fetch", "copy" or "compute"
-    double alone_per_s = 0;      ///< requests per second of that stage alone
-    double pipeline_per_s = 0;   ///< of the whole pipeline
-    double busy = 0;             ///< median of pipeline / alone, each pair measured back to back
-    double cpu_cores = 0;        ///< CPU seconds of the process per second, in the pipeline
+    std::string slowest;        ///< "fetch", "copy" or "compute"
+    double alone_per_s = 0;     ///< requests per second of that stage alone
+    double pipeline_per_s = 0;  ///< of the whole pipeline
+    double busy = 0;            ///< median of pipeline / alone, each pair measured back to back
+    double cpu_cores = 0;       ///< CPU seconds of the process per second, in the pipeline
 };
 
 struct pipeline_bench_result {
@@ -32,9 +32,9 @@ struct pipeline_bench_result {
     std::vector<result_fact> facts;
 };
 
-/// Closed loop of requests through the whole pipeline (in-process store, host device, a compute that
-/// takes a fixed time), against its slowest stage alone on the same operations: what is lost between
-/// the stages.
+/// Closed loop of requests through the whole pipeline (in-process store, host device, a compute
+/// that takes a fixed time), against its slowest stage alone on the same operations: what is lost
+/// between the stages.
 [[nodiscard]] absl::StatusOr<pipeline_bench_result> run_pipeline_bench(
     const pipeline_bench_options& options);
 

@@ -108,6 +108,25 @@ double control::predict(stage_id stage, const demand_shape& shape) noexcept {
     return 0;
 }
 
+// A request that moves so many bytes and computes what is not in `context` tokens.
+stage_seconds control::predict_request(std::uint64_t fetch, std::uint64_t copy,
+                                       std::uint64_t prompt, std::uint64_t context) noexcept {
+    const auto pieces = [this](std::uint64_t bytes, std::uint64_t of_a_block) {
+        return (bytes * of_a_block + all_groups_bytes_ - 1) / all_groups_bytes_;
+    };
+    const demand_shape fetched{fetch, pieces(fetch, options_.l1->groups().size()), 0, 0};
+    stage_seconds s;
+    s.fetch = predict(stage_id::fetch, fetched);
+    for (std::size_t i = 0; i < options_.inbound.size(); ++i) {
+        s.fetch += predict(
+            static_cast<stage_id>(static_cast<std::size_t>(stage_id::first_custom) + i), fetched);
+    }
+    s.copy = predict(stage_id::copy, {copy, pieces(copy, pieces_), 0, 0});
+    context = std::min(context, prompt);
+    s.compute = predict(stage_id::compute, {0, 0, prompt - context, context});
+    return s;
+}
+
 // Loading the first k of the hits, whose transfers io has summed up, and computing the rest.
 stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
     const double share =
@@ -115,23 +134,8 @@ stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
     const auto part = [share](std::uint64_t bytes) {
         return static_cast<std::uint64_t>(share * static_cast<double>(bytes) + 0.5);
     };
-    const auto blocks = [this](std::uint64_t bytes, std::uint64_t each) {
-        return (bytes * each + all_groups_bytes_ - 1) / all_groups_bytes_;
-    };
-    const std::uint64_t fetch = part(r.planned_fetch);
-    const std::uint64_t copy = part(r.planned_copy);
-    stage_seconds s;
-    const demand_shape fetched{fetch, blocks(fetch, options_.l1->groups().size()), 0, 0};
-    s.fetch = predict(stage_id::fetch, fetched);
-    for (std::size_t i = 0; i < options_.inbound.size(); ++i) {
-        s.fetch += predict(
-            static_cast<stage_id>(static_cast<std::size_t>(stage_id::first_custom) + i), fetched);
-    }
-    s.copy = predict(stage_id::copy, {copy, blocks(copy, pieces_), 0, 0});
-    const std::uint64_t context =
-        std::min<std::uint64_t>(std::uint64_t{k} * options_.block_tokens, r.view.prompt_tokens);
-    s.compute = predict(stage_id::compute, {0, 0, r.view.prompt_tokens - context, context});
-    return s;
+    return predict_request(part(r.planned_fetch), part(r.planned_copy), r.view.prompt_tokens,
+                           std::uint64_t{k} * options_.block_tokens);
 }
 
 void control::admit(request& r) {
@@ -344,19 +348,9 @@ void control::after_fit() {
 
 // The fit has changed materially: what was predicted at admission is predicted anew.
 void control::repredict(request& r) {
-    const std::uint64_t groups = options_.l1->groups().size();
-    const auto blocks = [this](std::uint64_t bytes, std::uint64_t each) {
-        return (bytes * each + all_groups_bytes_ - 1) / all_groups_bytes_;
-    };
     request_view& v = r.view;
     const stage_seconds old = v.predicted;
-    v.predicted.fetch =
-        predict(stage_id::fetch, {r.planned_fetch, blocks(r.planned_fetch, groups), 0, 0});
-    v.predicted.copy =
-        predict(stage_id::copy, {r.planned_copy, blocks(r.planned_copy, pieces_), 0, 0});
-    v.predicted.compute = predict(stage_id::compute,
-                                  {0, 0, v.prompt_tokens - std::min(v.load_tokens, v.prompt_tokens),
-                                   std::min(v.load_tokens, v.prompt_tokens)});
+    v.predicted = predict_request(r.planned_fetch, r.planned_copy, v.prompt_tokens, v.load_tokens);
     const auto scale = [](double& remaining, double now, double before) {
         remaining = before > 0 ? remaining * now / before : now;
     };

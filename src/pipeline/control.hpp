@@ -48,6 +48,9 @@ class control {
     void admit(request& r);
     [[nodiscard]] std::uint32_t choose_blocks(const request& r, std::uint32_t most);
     [[nodiscard]] stage_backlog backlog_before(const request& r);
+    [[nodiscard]] stage_seconds predict_request(std::uint64_t fetch, std::uint64_t copy,
+                                                std::uint64_t prompt,
+                                                std::uint64_t context) noexcept;
     [[nodiscard]] stage_seconds predict_load_of(const request& r, std::uint32_t k);
     [[nodiscard]] double predict(stage_id stage, const demand_shape& shape) noexcept;
     void repredict(request& r);

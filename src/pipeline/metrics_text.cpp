@@ -47,11 +47,9 @@ std::string pipeline::metrics_text() const {
               number(s.outcomes));
     out.level("sluice_requests_live", "Requests submitted and not released.",
               number(s.live_requests));
-    const std::pair<const char*, const stage_counters*> stages[] = {{"fetch", &s.fetch},
-                                                                    {"copy", &s.copy},
-                                                                    {"compute", &s.compute},
-                                                                    {"copy_out", &s.copy_out},
-                                                                    {"put", &s.put}};
+    const std::pair<const char*, const stage_counters*> stages[] = {
+        {"fetch", &s.fetch},       {"copy", &s.copy}, {"compute", &s.compute},
+        {"copy_out", &s.copy_out}, {"put", &s.put},   {"inbound", &s.inbound}};
     for (const auto& [name, c] : stages) {
         out.total("sluice_stage_operations_total", "Operations that have ended.",
                   number(c->operations), {{"stage", name}});

@@ -181,6 +181,13 @@ void mover::update_quiet() {
     s.compute = compute_.run.counters();
     s.copy_out = copy_out_.run.counters();
     s.put = put_.run.counters();
+    s.inbound = {};
+    for (const auto& stage : inbound_) {
+        const stage_counters c = stage.run.counters();
+        s.inbound.operations += c.operations;
+        s.inbound.bytes += c.bytes;
+        s.inbound.busy += c.busy;
+    }
     s.l2_free = l2_.free();
     s.l2_cold = l2_.cold();
     s.l2_quarantined = l2_.quarantined();

@@ -55,12 +55,11 @@ task<absl::StatusOr<double>> time_batch(loop& home, std::deque<counted<Op>>& ops
 
 /// \param pieces  descriptors of one operation
 template <class Op, class Start>
-absl::StatusOr<load_coefficients> measure_batches(std::deque<counted<Op>>& ops, std::uint64_t bytes,
-                                                  std::uint64_t pieces, unsigned repeats,
-                                                  const Start& start) {
+absl::Status measure_batches(std::deque<counted<Op>>& ops, std::uint64_t bytes,
+                             std::uint64_t pieces, unsigned repeats, const Start& start,
+                             std::vector<cost_sample>& samples) {
     thread_loop home("sluice-profile");
     SLUICE_RETURN_IF_ERROR(home.start());
-    std::vector<cost_sample> samples;
     for (const std::size_t n : batch_sizes) {
         double best = std::numeric_limits<double>::infinity();
         for (unsigned i = 0; i < repeats; ++i) {
@@ -70,7 +69,62 @@ absl::StatusOr<load_coefficients> measure_batches(std::deque<counted<Op>>& ops, 
         }
         samples.push_back({{n * bytes, n * pieces, 0, 0}, best});
     }
-    return fit_load(samples);
+    return absl::OkStatus();
+}
+
+// Blocks of two sizes, or bytes could not be told from descriptors.
+constexpr std::uint32_t smaller = 4;
+
+absl::Status measure_copies(const tiny_llm::model& model, std::uint32_t block_tokens,
+                            unsigned repeats, std::vector<cost_sample>& samples) {
+    constexpr auto most = static_cast<std::uint32_t>(batch_sizes.back());
+    auto arena = tiny_llm::kv_arena::create(model.config().kv(), page_layout, block_tokens, most);
+    SLUICE_RETURN_IF_ERROR(arena.status());
+    const auto pages = layout_of(*arena);
+    SLUICE_RETURN_IF_ERROR(pages.status());
+    auto gpu = host_device::create();
+    SLUICE_RETURN_IF_ERROR(gpu.status());
+    SLUICE_RETURN_IF_ERROR((*gpu)->register_layout(*pages));
+    const std::uint64_t bytes = pages->block_bytes(0);
+    const auto host = (*gpu)->allocate_pinned(bytes * most);
+    SLUICE_RETURN_IF_ERROR(host.status());
+    std::deque<counted<device_copy>> ops(most);
+    for (std::uint32_t i = 0; i < most; ++i) {
+        ops[i].host = host->data() + i * bytes;
+        ops[i].group = &pages->groups()[0];
+        ops[i].slot = i;
+    }
+    const auto start = [&](std::span<device_copy* const> batch) { (*gpu)->copy_in(batch); };
+    const absl::Status status =
+        measure_batches(ops, bytes, pages->pieces(0), repeats, start, samples);
+    (*gpu)->free_pinned(*host);
+    return status;
+}
+
+absl::Status measure_fetches(std::uint64_t block_bytes, double link_rate, unsigned repeats,
+                             std::vector<cost_sample>& samples) {
+    constexpr std::size_t most = batch_sizes.back();
+    auto l3 = memory_store::create({.capacity = 2 * most * (block_bytes + 64)});
+    SLUICE_RETURN_IF_ERROR(l3.status());
+    std::vector<std::byte> memory(block_bytes * most, std::byte{1});
+    std::deque<counted<store_put>> puts(most);
+    std::deque<counted<store_get>> gets(most);
+    for (std::size_t i = 0; i < most; ++i) {
+        const std::span<std::byte> block = std::span(memory).subspan(i * block_bytes, block_bytes);
+        puts[i].key = block_key::from_u64(i);
+        puts[i].from = block;
+        gets[i].key = puts[i].key;
+        gets[i].into = block;
+    }
+    {
+        thread_loop home("sluice-profile");
+        SLUICE_RETURN_IF_ERROR(home.start());
+        const auto put = [&](std::span<store_put* const> batch) { (*l3)->put(batch); };
+        SLUICE_RETURN_IF_ERROR(sync_wait(home, time_batch(home, puts, most, put)).status());
+    }
+    SLUICE_RETURN_IF_ERROR((*l3)->set_link_rate(link_rate));
+    const auto get = [&](std::span<store_get* const> batch) { (*l3)->get(batch); };
+    return measure_batches(gets, block_bytes, 1, repeats, get, samples);
 }
 
 }  // namespace
@@ -121,53 +175,21 @@ absl::StatusOr<compute_coefficients> measure_compute(const tiny_llm::model& mode
 
 absl::StatusOr<load_coefficients> measure_copy(const tiny_llm::model& model,
                                                std::uint32_t block_tokens, unsigned repeats) {
-    constexpr auto most = static_cast<std::uint32_t>(batch_sizes.back());
-    auto arena = tiny_llm::kv_arena::create(model.config().kv(), page_layout, block_tokens, most);
-    SLUICE_RETURN_IF_ERROR(arena.status());
-    const auto pages = layout_of(*arena);
-    SLUICE_RETURN_IF_ERROR(pages.status());
-    auto gpu = host_device::create();
-    SLUICE_RETURN_IF_ERROR(gpu.status());
-    SLUICE_RETURN_IF_ERROR((*gpu)->register_layout(*pages));
-    const std::uint64_t bytes = pages->block_bytes(0);
-    const auto host = (*gpu)->allocate_pinned(bytes * most);
-    SLUICE_RETURN_IF_ERROR(host.status());
-    std::deque<counted<device_copy>> ops(most);
-    for (std::uint32_t i = 0; i < most; ++i) {
-        ops[i].host = host->data() + i * bytes;
-        ops[i].group = &pages->groups()[0];
-        ops[i].slot = i;
+    std::vector<cost_sample> samples;
+    for (const std::uint32_t tokens : {block_tokens, std::max(block_tokens / smaller, 1u)}) {
+        SLUICE_RETURN_IF_ERROR(measure_copies(model, tokens, repeats, samples));
     }
-    const auto start = [&](std::span<device_copy* const> batch) { (*gpu)->copy_in(batch); };
-    auto fit = measure_batches(ops, bytes, pages->pieces(0), repeats, start);
-    (*gpu)->free_pinned(*host);
-    return fit;
+    return fit_load(samples);
 }
 
 absl::StatusOr<load_coefficients> measure_fetch(std::uint64_t block_bytes, double link_rate,
                                                 unsigned repeats) {
-    constexpr std::size_t most = batch_sizes.back();
-    auto l3 = memory_store::create({.capacity = 2 * most * (block_bytes + 64)});
-    SLUICE_RETURN_IF_ERROR(l3.status());
-    std::vector<std::byte> memory(block_bytes * most, std::byte{1});
-    std::deque<counted<store_put>> puts(most);
-    std::deque<counted<store_get>> gets(most);
-    for (std::size_t i = 0; i < most; ++i) {
-        const std::span<std::byte> block = std::span(memory).subspan(i * block_bytes, block_bytes);
-        puts[i].key = block_key::from_u64(i);
-        puts[i].from = block;
-        gets[i].key = puts[i].key;
-        gets[i].into = block;
+    std::vector<cost_sample> samples;
+    for (const std::uint64_t bytes :
+         {block_bytes, std::max<std::uint64_t>(block_bytes / smaller, 1)}) {
+        SLUICE_RETURN_IF_ERROR(measure_fetches(bytes, link_rate, repeats, samples));
     }
-    {
-        thread_loop home("sluice-profile");
-        SLUICE_RETURN_IF_ERROR(home.start());
-        const auto put = [&](std::span<store_put* const> batch) { (*l3)->put(batch); };
-        SLUICE_RETURN_IF_ERROR(sync_wait(home, time_batch(home, puts, most, put)).status());
-    }
-    SLUICE_RETURN_IF_ERROR((*l3)->set_link_rate(link_rate));
-    const auto get = [&](std::span<store_get* const> batch) { (*l3)->get(batch); };
-    return measure_batches(gets, block_bytes, 1, repeats, get);
+    return fit_load(samples);
 }
 
 }  // namespace sluice::replay

@@ -20,12 +20,13 @@ namespace sluice::replay {
                                                                    std::uint32_t max_tokens,
                                                                    unsigned repeats);
 
-/// Copies of 1 to 32 blocks into the pages of an engine.
+/// Copies of 1 to 32 blocks, of two sizes, into the pages of an engine.
 [[nodiscard]] absl::StatusOr<load_coefficients> measure_copy(const tiny_llm::model& model,
                                                              std::uint32_t block_tokens,
                                                              unsigned repeats);
 
-/// Gets of 1 to 32 blocks from a store in this process, over a link of that rate (0: unlimited).
+/// Gets of 1 to 32 blocks, of two sizes, from a store in this process, over a link of that rate (0:
+/// unlimited).
 [[nodiscard]] absl::StatusOr<load_coefficients> measure_fetch(std::uint64_t block_bytes,
                                                               double link_rate, unsigned repeats);
 

@@ -16,14 +16,16 @@
 namespace sluice::histories {
 
 /// \name Contents
-/// What a block holds is a function of its key, and begins with the key itself. Stages of the user's
-/// see it in other forms: form n has passed n stages less than form 0, which is what L1 is to hold.
+/// What a block holds is a function of its key, and begins with the key itself. Stages of the
+/// user's see it in other forms: form n has passed n stages less than form 0, which is what L1 is
+/// to hold.
 ///@{
 inline std::byte content_at(std::uint64_t key, std::size_t i, std::uint32_t form = 0) noexcept {
     const std::uint64_t word = i < 8 ? key : mixed(key * 0x10001 + i / 8);
     return static_cast<std::byte>((word >> (8 * (i % 8))) ^ (0x5bU * form));
 }
-inline void fill_block(std::span<std::byte> to, std::uint64_t key, std::uint32_t form = 0) noexcept {
+inline void fill_block(std::span<std::byte> to, std::uint64_t key,
+                       std::uint32_t form = 0) noexcept {
     for (std::size_t i = 0; i < to.size(); ++i) {
         to[i] = content_at(key, i, form);
     }

@@ -71,8 +71,8 @@ std::uint32_t checker::most_blocks(const watched& r) const {
 std::uint32_t checker::least_prefix(const watched& r) const {
     const auto stored = [&](std::size_t g, std::uint32_t i) {
         const std::uint64_t key = key_value(static_cast<std::uint32_t>(g), r.plan->ids[i]);
-        return i < r.plan->resident || (h_.c.has_store && std::ranges::find(h_.c.stored, key) !=
-                                                              h_.c.stored.end());
+        return i < r.plan->resident ||
+               (h_.c.has_store && std::ranges::find(h_.c.stored, key) != h_.c.stored.end());
     };
     for (std::uint32_t k = most_blocks(r); k > 0; --k) {
         bool whole = true;
@@ -88,7 +88,7 @@ std::uint32_t checker::least_prefix(const watched& r) const {
     return 0;
 }
 
-// ---------------------------------------------------------------------------------------- transfers
+// ---- transfers
 
 void checker::l2_is(std::span<std::byte> memory) noexcept {
     l2_ = memory;
@@ -115,9 +115,10 @@ std::uint32_t checker::begins(transfer t) {
     }
     check_flight(t);
     check_limits(t);
-    trace(fmt::format("{} of key {} starts, L2 slot {}, page {}", name_of(t.at), t.key,
-                      t.l2 == nullptr ? -1 : (t.l2 - l2_.data()) / static_cast<std::ptrdiff_t>(l2_stride_),
-                      static_cast<std::int32_t>(t.page)));
+    trace(fmt::format(
+        "{} of key {} starts, L2 slot {}, page {}", name_of(t.at), t.key,
+        t.l2 == nullptr ? -1 : (t.l2 - l2_.data()) / static_cast<std::ptrdiff_t>(l2_stride_),
+        static_cast<std::int32_t>(t.page)));
     ++in_flight_;
     if (free_tickets_.empty()) {
         transfers_.push_back(t);
@@ -162,18 +163,19 @@ void checker::check_overlap(const transfer& a, const transfer& b) {
 
 void checker::check_page_write(const transfer& t) {
     for (const claim_of& c : claims_[t.group][t.page]) {
-        fail("l1-claimed", fmt::format("{} of key {} into page {} of group {}, which request {} has",
-                                       name_of(t.at), t.key, t.page, t.group, c.request));
+        fail("l1-claimed",
+             fmt::format("{} of key {} into page {} of group {}, which request {} has",
+                         name_of(t.at), t.key, t.page, t.group, c.request));
     }
     if (h_.c.library_owned) {
         return;
     }
     const watched* const owner = page_owner(t.group, t.page);
     if (owner == nullptr || !owner->bound || owner->has_outcome) {
-        fail("l1-not-bound", fmt::format("{} of key {} into page {} of group {}, {}", name_of(t.at),
-                                         t.key, t.page, t.group,
-                                         owner == nullptr ? "which nobody has bound"
-                                                          : "after the request's outcome"));
+        fail("l1-not-bound",
+             fmt::format(
+                 "{} of key {} into page {} of group {}, {}", name_of(t.at), t.key, t.page, t.group,
+                 owner == nullptr ? "which nobody has bound" : "after the request's outcome"));
     }
 }
 
@@ -219,7 +221,7 @@ void checker::check_limits(const transfer& t) {
     }
 }
 
-// -------------------------------------------------------------------------------------------- pages
+// ---- pages
 
 void checker::claim(watched& r) {
     if (std::exchange(r.claimed, true)) {
@@ -245,8 +247,8 @@ void checker::claim(watched& r) {
         claims_[g][r.pages[n]].push_back(mine);
     }
     for (const transfer& t : transfers_) {
-        for (const claim_of& c : t.in_flight && t.writes_page ? claims_[t.group][t.page]
-                                                               : std::vector<claim_of>{}) {
+        for (const claim_of& c :
+             t.in_flight&& t.writes_page ? claims_[t.group][t.page] : std::vector<claim_of>{}) {
             if (c.request == r.number && !r.busy) {
                 fail("l1-claimed", fmt::format("request {} is given page {} of group {}, which a "
                                                "copy of key {} still writes",
@@ -290,11 +292,12 @@ void checker::check_prefix(const watched& r, std::uint32_t k, const char* when) 
             const slot_id page = r.pages.empty() ? no_slot : r.pages[g * r.per_group + i];
             if (page == no_slot || !l1_.holds(g, page, key)) {
                 fail("wrong-bytes",
-                     fmt::format("request {} {} with {} blocks, but block {} of group {} (key {}) is "
-                                 "not in its page {}, which claims to hold key {}",
-                                 r.number, when, k, i, g, key,
-                                 page == no_slot ? std::string("(none)") : std::to_string(page),
-                                 page == no_slot ? 0 : l1_.claims(g, page)));
+                     fmt::format(
+                         "request {} {} with {} blocks, but block {} of group {} (key {}) is "
+                         "not in its page {}, which claims to hold key {}",
+                         r.number, when, k, i, g, key,
+                         page == no_slot ? std::string("(none)") : std::to_string(page),
+                         page == no_slot ? 0 : l1_.claims(g, page)));
             }
         }
     }
@@ -315,8 +318,7 @@ void checker::compute_pages(watched& r, std::uint32_t k) {
         if (i < k || (i < r.blocks() && i < r.plan->resident)) {
             continue;
         }
-        l1_.fill(g, r.pages[n],
-                 i < r.blocks() ? key_value(g, r.plan->ids[i]) : private_key(r, n));
+        l1_.fill(g, r.pages[n], i < r.blocks() ? key_value(g, r.plan->ids[i]) : private_key(r, n));
         for (claim_of& c : claims_[g][r.pages[n]]) {
             if (c.request == r.number && h_.c.library_owned && i < r.blocks()) {
                 c.key = key_value(g, r.plan->ids[i]);  // may be shared from now on
@@ -335,8 +337,7 @@ void checker::check_computed(const watched& r, const char* when) {
         if (r.pages[n] == no_slot || i < r.k || (i < r.blocks() && i < r.plan->resident)) {
             continue;
         }
-        const std::uint64_t key =
-            i < r.blocks() ? key_value(g, r.plan->ids[i]) : private_key(r, n);
+        const std::uint64_t key = i < r.blocks() ? key_value(g, r.plan->ids[i]) : private_key(r, n);
         if (!l1_.holds(g, r.pages[n], key)) {
             fail("overwritten", fmt::format("request {} {}: page {} of group {}, in which it had "
                                             "computed block {}, was written by somebody else",

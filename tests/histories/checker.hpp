@@ -34,9 +34,9 @@ struct watched {
     std::uint32_t k = 0;
     bool computing = false;
     bool computed = false;
-    bool told_computed = false;       ///< `compute_done` was called
+    bool told_computed = false;  ///< `compute_done` was called
     bool bound = false;
-    bool watching = false;            ///< the engine looks whether the handle is stale
+    bool watching = false;  ///< the engine looks whether the handle is stale
     time_point bound_at = never;
     time_point loaded_at = never;
     bool claimed = false;

@@ -8,14 +8,15 @@ namespace sluice::histories {
 namespace {
 
 const char* name_of(event_kind k) {
-    static const char* const names[] = {"want_pages", "loaded", "ready", "detached", "computed",
-                                        "cancelled", "failed", "quiesced", "stored"};
+    static const char* const names[] = {"want_pages", "loaded", "ready",    "detached", "computed",
+                                        "cancelled",  "failed", "quiesced", "stored"};
     return names[static_cast<std::size_t>(k)];
 }
 
 std::string time_text(time_point t) {
-    return t == never ? "never"
-                      : fmt::format("{:.3f}", static_cast<double>(t.time_since_epoch().count()) / 1e3);
+    return t == never
+               ? "never"
+               : fmt::format("{:.3f}", static_cast<double>(t.time_since_epoch().count()) / 1e3);
 }
 
 }  // namespace
@@ -155,10 +156,10 @@ void checker::check_report(const watched& r) {
             has(p.first_token, "first_token");
         }
         if (p.loaded_blocks != r.k || p.planned_blocks < r.k || p.hit_blocks < p.planned_blocks) {
-            fail("report", fmt::format("request {}: hit {} >= planned {} >= loaded {} = {} does not "
-                                       "hold",
-                                       r.number, p.hit_blocks, p.planned_blocks, p.loaded_blocks,
-                                       r.k));
+            fail("report",
+                 fmt::format("request {}: hit {} >= planned {} >= loaded {} = {} does not "
+                             "hold",
+                             r.number, p.hit_blocks, p.planned_blocks, p.loaded_blocks, r.k));
         }
     }
 }
@@ -192,14 +193,13 @@ void checker::check_counters(const pipeline_stats& s, bool closed) {
     same("blocks_missed", s.blocks_missed, lost.missed);
     same("blocks_corrupt", s.blocks_corrupt, lost.corrupt);
     same("blocks_failed", s.blocks_failed, lost.failed);
-    same("stored_blocks", s.stored_blocks,
-         counts(h_.c.has_store ? seam::put : seam::copy_out).ok);
+    same("stored_blocks", s.stored_blocks, counts(h_.c.has_store ? seam::put : seam::copy_out).ok);
     const seam_counts& puts = counts(seam::put);
     const seam_counts& outs = counts(seam::copy_out);
     if (s.store_drops < puts.operations - puts.ok + outs.operations - outs.ok) {
-        fail("counters", fmt::format("store_drops: {} puts and {} copies out failed, {} counted",
-                                     puts.operations - puts.ok, outs.operations - outs.ok,
-                                     s.store_drops));
+        fail("counters",
+             fmt::format("store_drops: {} puts and {} copies out failed, {} counted",
+                         puts.operations - puts.ok, outs.operations - outs.ok, s.store_drops));
     }
     std::uint64_t accepted = 0;
     std::uint64_t outcomes = 0;
@@ -220,10 +220,10 @@ void checker::check_counters(const pipeline_stats& s, bool closed) {
     }
     if (fetched > counts(seam::get).bytes || deduplicated > s.bytes_deduplicated ||
         (all_reported && deduplicated < s.bytes_deduplicated)) {
-        fail("counters", fmt::format("reports: {} bytes fetched and {} deduplicated, in all there "
-                                     "were {} and {}",
-                                     fetched, deduplicated, counts(seam::get).bytes,
-                                     s.bytes_deduplicated));
+        fail("counters",
+             fmt::format("reports: {} bytes fetched and {} deduplicated, in all there "
+                         "were {} and {}",
+                         fetched, deduplicated, counts(seam::get).bytes, s.bytes_deduplicated));
     }
     // Write-back drops nothing while its share of a plentiful L2 is enough.
     std::uint64_t blocks = 0;
@@ -257,8 +257,8 @@ void checker::check_all_back(const pipeline_stats& s) {
                                     l1_slots, s.l1_free, s.l1_cold, s.l1_quarantined));
     }
     if (in_flight_ != 0) {
-        fail("in-flight", fmt::format("{} operations are in flight, but no request is live",
-                                      in_flight_));
+        fail("in-flight",
+             fmt::format("{} operations are in flight, but no request is live", in_flight_));
     }
     if (s.live_requests != 0) {
         fail("lost", fmt::format("{} requests are live", s.live_requests));

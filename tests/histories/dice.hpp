@@ -24,9 +24,7 @@ class dice {
 
     std::uint64_t next() noexcept { return mixed(state_++); }
     /// 0 to n - 1. \pre n is not 0
-    std::uint32_t below(std::uint32_t n) noexcept {
-        return static_cast<std::uint32_t>(next() % n);
-    }
+    std::uint32_t below(std::uint32_t n) noexcept { return static_cast<std::uint32_t>(next() % n); }
     /// Both ends included.
     std::uint32_t between(std::uint32_t low, std::uint32_t high) noexcept {
         return low + below(high - low + 1);
@@ -35,9 +33,7 @@ class dice {
         const auto span = static_cast<std::uint64_t>((high - low).count()) + 1;
         return low + duration{static_cast<duration::rep>(next() % span)};
     }
-    bool chance(double p) noexcept {
-        return static_cast<double>(next() >> 11) * 0x1p-53 < p;
-    }
+    bool chance(double p) noexcept { return static_cast<double>(next() >> 11) * 0x1p-53 < p; }
     template <class T>
     T pick(std::initializer_list<T> of) noexcept {
         return *(of.begin() + below(static_cast<std::uint32_t>(of.size())));

@@ -45,8 +45,8 @@ void engine::expect(const char* call, const watched& r, absl::StatusCode got,
                     std::initializer_list<absl::StatusCode> of) {
     const bool ended = closing_ && got == absl::StatusCode::kNotFound;
     if (!ended && std::ranges::find(of, got) == of.end()) {
-        check_.fail("status", fmt::format("{} of request {} says {}", call, r.number,
-                                          static_cast<int>(got)));
+        check_.fail("status",
+                    fmt::format("{} of request {} says {}", call, r.number, static_cast<int>(got)));
     }
 }
 
@@ -164,7 +164,8 @@ void engine::poke(watched& r) {
         expect("cancel", r, pipe_.cancel(r.handle).code(), {kNotFound});
         expect("report", r, pipe_.report(r.handle).status().code(), {kNotFound});
     } else if (!r.has_outcome && w_.h.c.poll_every == duration{0}) {
-        expect("report", r, pipe_.report(r.handle).status().code(), {kFailedPrecondition, kOk, kNotFound});
+        expect("report", r, pipe_.report(r.handle).status().code(),
+               {kFailedPrecondition, kOk, kNotFound});
         expect("compute_done", r, pipe_.compute_done(request_handle{}).code(),
                {w_.h.c.library_computes ? kFailedPrecondition : kNotFound});
     }
@@ -225,8 +226,8 @@ void engine::check_gone() {
         if (r.accepted && !r.gone && (r.released || r.ended_early || r.has_outcome) &&
             pipe_.report(r.handle).status().code() == absl::StatusCode::kNotFound) {
             r.gone = true;
-            if (!closing_ && (!r.has_outcome || (r.good() && !r.released) ||
-                              (r.busy && !r.quiesced))) {
+            if (!closing_ &&
+                (!r.has_outcome || (r.good() && !r.released) || (r.busy && !r.quiesced))) {
                 check_.fail("events", fmt::format("request {} is gone without {}", r.number,
                                                   !r.has_outcome ? "an outcome"
                                                   : r.busy       ? "quiesced"

@@ -62,7 +62,7 @@ class engine {
     bool draining_ = false;
     std::uint64_t events_ = 0;
     std::uint64_t outcomes_ = 0;
-    std::uint32_t promises_ = 0;  ///< things that the engine is going to do
+    std::uint32_t promises_ = 0;                    ///< things that the engine is going to do
     std::vector<std::vector<slot_id>> free_pages_;  ///< engine-owned, by group
     std::deque<std::uint32_t> want_pages_;          ///< requests, oldest first
     time_point next_poll_{};

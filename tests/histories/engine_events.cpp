@@ -27,8 +27,7 @@ bool engine::poll() {
     const bool promised = readable();
     std::array<request_event, 16> batch;
     bool any = false;
-    while (const std::size_t n =
-               pipe_.poll_events(std::span(batch).first(w_.h.c.poll_batch))) {
+    while (const std::size_t n = pipe_.poll_events(std::span(batch).first(w_.h.c.poll_batch))) {
         any = true;
         for (std::size_t i = 0; i < n; ++i) {
             take(batch[i]);
@@ -109,7 +108,7 @@ void engine::had_outcome(watched& r) {
     }
 }
 
-// --------------------------------------------------------------------------------------------- pages
+// ---- pages
 
 void engine::bind_soon(watched& r) {
     if (r.plan->bind == bind_when::never) {
@@ -192,9 +191,9 @@ void engine::give_pages_back(watched& r) {
         return;
     }
     const bool quiet = r.has_outcome && (!r.busy || r.quiesced);
-    const bool stored = !r.good() || (r.released && (!r.computed || !r.plan->write_back ||
-                                                     (!w_.h.c.library_computes && !r.told_computed) ||
-                                                     r.stored));
+    const bool stored =
+        !r.good() || (r.released && (!r.computed || !r.plan->write_back ||
+                                     (!w_.h.c.library_computes && !r.told_computed) || r.stored));
     if (!(quiet && stored) && !r.gone) {
         if (quiet && r.released && !std::exchange(r.watching, true)) {
             watch_handle(r);
@@ -224,7 +223,7 @@ void engine::watch_handle(watched& r) {
     });
 }
 
-// ------------------------------------------------------------------------------- compute and release
+// ---- compute and release
 
 void engine::compute_soon(watched& r) {
     if (std::exchange(r.computing, true)) {

@@ -50,7 +50,9 @@ struct seam_world {
 class pacing {
  public:
     pacing(const history& h, const timing& t, double drift = 0)
-        : timing_(t), drift_(drift), d_(h.seed ^ mixed(static_cast<std::uint64_t>(t.latency.count()))) {}
+        : timing_(t),
+          drift_(drift),
+          d_(h.seed ^ mixed(static_cast<std::uint64_t>(t.latency.count()))) {}
 
     time_point end_of(time_point now, std::uint64_t bytes, const fault* f) {
         // The bandwidth drifts down and up again, with a period of 10 ms.

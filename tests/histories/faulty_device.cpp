@@ -7,7 +7,7 @@
 
 namespace sluice::histories {
 
-// ------------------------------------------------------------------------------------------- device
+// ---- device
 
 faulty_device::~faulty_device() {
     if (!pinned_.empty()) {
@@ -40,9 +40,10 @@ void faulty_device::copy_in(std::span<device_copy* const> ops) noexcept {
         const std::uint64_t bytes = w_.l1.form().block_bytes(g);
         const std::uint64_t key = claimed_key({op->host, bytes});
         if (group_of(key) != g || !holds_block({op->host, bytes}, key)) {
-            w_.check.fail("copy-bytes", fmt::format("a copy in starts from an L2 slot that holds no "
-                                                    "whole block of group {} (it claims key {})",
-                                                    g, key));
+            w_.check.fail("copy-bytes",
+                          fmt::format("a copy in starts from an L2 slot that holds no "
+                                      "whole block of group {} (it claims key {})",
+                                      g, key));
         }
         const fault* const f = w_.faults.next(seam::copy_in, key);
         transfer t;
@@ -115,7 +116,7 @@ void faulty_device::end_out(device_copy& op, std::uint32_t ticket, std::uint64_t
     op.complete(std::move(status));
 }
 
-// --------------------------------------------------------------------------------------- user's stage
+// ---- user's stage
 
 void faulty_stage::start(std::span<block_op* const> ops) noexcept {
     for (block_op* const op : ops) {
@@ -153,14 +154,14 @@ void faulty_stage::end(block_op& op, std::uint32_t ticket, std::uint64_t key, co
     op.complete(std::move(status));
 }
 
-// ------------------------------------------------------------------------------------------- compute
+// ---- compute
 
 void faulty_compute::start(compute_job& job) noexcept {
     watched& r = w_.check.request(reinterpret_cast<std::uintptr_t>(job.user) - 1);
     const fault* const f = w_.faults.next(seam::compute, r.number);
     if (r.computing || r.computed || r.has_outcome || job.request != r.handle) {
-        w_.check.fail("compute", fmt::format("request {} is computed twice, or after its outcome",
-                                             r.number));
+        w_.check.fail("compute",
+                      fmt::format("request {} is computed twice, or after its outcome", r.number));
     }
     const config& c = w_.h.c;
     const std::uint64_t tokens = prompt_tokens(c, *r.plan);

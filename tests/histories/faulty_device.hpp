@@ -39,7 +39,8 @@ class faulty_device final : public device {
 /// passed a stage and is left as it is.
 class faulty_stage final : public block_stage {
  public:
-    faulty_stage(seam_world& w, std::uint32_t form) : w_(w), form_(form), pace_(w.h, w.h.c.staging) {}
+    faulty_stage(seam_world& w, std::uint32_t form)
+        : w_(w), form_(form), pace_(w.h, w.h.c.staging) {}
 
     [[nodiscard]] std::string_view name() const noexcept override { return "decoder"; }
     [[nodiscard]] stage_limits limits() const noexcept override { return w_.h.c.stage; }

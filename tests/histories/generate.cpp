@@ -72,11 +72,23 @@ class generator {
                                  reservation_mode::just_in_time, reservation_mode::late});
         c.write_back_share = d_.pick({0.125, 0.5, 1.0, 0.0});
         c.quarantine_share = d_.pick({0.5, 0.5, 1.0, 0.25});
-        static const char* const policies[] = {
-            "fifo", "sjf_pt", "sjf", "srpt", "edf", "lstf", "edf:late_last=off",
-            "aging:after=0.005(sjf)", "aging:after=0.001(edf)", "fair(sjf)", "fair(fifo)",
-            "aging:after=0.002(fair(srpt))", "fair(aging:after=0.003(lstf))", "hostile:seed=1",
-            "hostile:seed=2,overdue=on", "aging:after=0.002(hostile:seed=3)", "fair(hostile:seed=4)"};
+        static const char* const policies[] = {"fifo",
+                                               "sjf_pt",
+                                               "sjf",
+                                               "srpt",
+                                               "edf",
+                                               "lstf",
+                                               "edf:late_last=off",
+                                               "aging:after=0.005(sjf)",
+                                               "aging:after=0.001(edf)",
+                                               "fair(sjf)",
+                                               "fair(fifo)",
+                                               "aging:after=0.002(fair(srpt))",
+                                               "fair(aging:after=0.003(lstf))",
+                                               "hostile:seed=1",
+                                               "hostile:seed=2,overdue=on",
+                                               "aging:after=0.002(hostile:seed=3)",
+                                               "fair(hostile:seed=4)"};
         c.policy = policies[d_.below(std::size(policies))];
         if (orderly()) {
             c.policy = d_.pick({"fifo", "fifo", "aging:after=0.0005(sjf_pt)",
@@ -102,15 +114,14 @@ class generator {
                                       duration{microseconds(400)}, duration{milliseconds(30)}});
             c.hard_timeout = d_.pick({duration{milliseconds(20)}, duration{milliseconds(3)},
                                       duration{milliseconds(100)}});
-            c.load_timeout = d_.chance(0.15) ? d_.between(microseconds(100), milliseconds(10))
-                                             : duration{0};
-            c.on_load_failure =
-                d_.chance(0.25) ? load_failure::fail : load_failure::recompute;
+            c.load_timeout =
+                d_.chance(0.15) ? d_.between(microseconds(100), milliseconds(10)) : duration{0};
+            c.on_load_failure = d_.chance(0.25) ? load_failure::fail : load_failure::recompute;
         } else {
             c.soft_timeout = c.hard_timeout = std::chrono::seconds(100);
         }
-        c.poll_every = d_.chance(0.25) ? d_.between(microseconds(50), milliseconds(3))
-                                       : duration{0};
+        c.poll_every =
+            d_.chance(0.25) ? d_.between(microseconds(50), milliseconds(3)) : duration{0};
         c.poll_batch = d_.pick({1U, 3U, 16U});
     }
 
@@ -143,8 +154,7 @@ class generator {
             request_plan r;
             const std::uint32_t blocks = d_.chance(0.05) ? 0 : d_.between(1, longest);
             const std::uint32_t family = d_.below(families) * 100;
-            const std::uint32_t shared =
-                orderly() || d_.chance(0.3) ? 0 : d_.between(0, blocks);
+            const std::uint32_t shared = orderly() || d_.chance(0.3) ? 0 : d_.between(0, blocks);
             for (std::uint32_t b = 0; b < blocks; ++b) {
                 r.ids.push_back(b < shared ? family + b : fresh++);
             }
@@ -168,8 +178,8 @@ class generator {
             r.max_load = d_.between(0, blocks);
         }
         r.min_query = d_.chance(0.1) ? d_.between(0, 3 * c.block_tokens) : 1;
-        r.waited = !orderly() && d_.chance(0.15) ? d_.between(duration{0}, milliseconds(10))
-                                                 : duration{0};
+        r.waited =
+            !orderly() && d_.chance(0.15) ? d_.between(duration{0}, milliseconds(10)) : duration{0};
         r.deadline = d_.chance(0.6) ? d_.between(microseconds(100), milliseconds(20)) : duration{0};
         r.priority = static_cast<std::int32_t>(d_.below(3));
         r.tenant = d_.below(3);
@@ -206,7 +216,7 @@ class generator {
                                       : all_pages + 1;
         }
         const auto groups = static_cast<std::uint32_t>(c.groups.size());
-        c.l2_slots = orderly()       ? all_blocks * groups + 1
+        c.l2_slots = orderly()        ? all_blocks * groups + 1
                      : d_.chance(0.3) ? d_.between(1, 3)
                      : d_.chance(0.5) ? d_.between(4, 12)
                                       : all_blocks * groups + 1;
@@ -242,11 +252,10 @@ class generator {
             const duration at = d_.between(duration{0}, span);
             h_.actions.push_back({at, action_kind::submit, i});
             if (!orderly() && d_.chance(0.2)) {
-                const duration after = d_.chance(0.2) ? duration{0}
-                                                      : d_.between(duration{0}, milliseconds(3));
-                h_.actions.push_back({at + after,
-                                      d_.chance(0.7) ? action_kind::cancel : action_kind::release,
-                                      i});
+                const duration after =
+                    d_.chance(0.2) ? duration{0} : d_.between(duration{0}, milliseconds(3));
+                h_.actions.push_back(
+                    {at + after, d_.chance(0.7) ? action_kind::cancel : action_kind::release, i});
             }
             if (d_.chance(0.1)) {
                 h_.actions.push_back({some_time(), action_kind::poke, i});
@@ -255,9 +264,9 @@ class generator {
         if (wild() && !h_.c.stored.empty()) {
             for (std::uint32_t i = d_.chance(0.3) ? d_.between(1, 10) : 0; i > 0; --i) {
                 const auto which = d_.below(static_cast<std::uint32_t>(h_.c.stored.size()));
-                h_.actions.push_back(
-                    {some_time(), d_.chance(0.8) ? action_kind::forget : action_kind::remember,
-                     h_.c.stored[which]});
+                h_.actions.push_back({some_time(),
+                                      d_.chance(0.8) ? action_kind::forget : action_kind::remember,
+                                      h_.c.stored[which]});
             }
         }
         if (!orderly() && d_.chance(0.1)) {
@@ -279,8 +288,9 @@ class generator {
         const auto plant = [&](seam at, std::uint64_t key, std::initializer_list<fault_kind> of) {
             for (std::uint32_t nth = 0; nth < 3; ++nth) {
                 if (d_.chance(p)) {
-                    const duration extra = d_.chance(0.3) ? d_.between(duration{0}, milliseconds(40))
-                                                          : d_.between(duration{0}, milliseconds(2));
+                    const duration extra = d_.chance(0.3)
+                                               ? d_.between(duration{0}, milliseconds(40))
+                                               : d_.between(duration{0}, milliseconds(2));
                     h_.faults.push_back({at, key, nth, d_.pick(of), extra});
                 }
             }

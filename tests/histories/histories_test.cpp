@@ -61,13 +61,13 @@ void add(sluice::pipeline_stats& to, const sluice::pipeline_stats& s) {
 
 /// A suite in which nothing rare happens proves little.
 void tell_coverage(const sluice::pipeline_stats& s) {
-    fmt::print("{} requests; {} l1 hits, {} l2 hits, {} missed, {} corrupt, {} failed; {} soft and {} "
-               "hard timeouts; {} evictions and {} steals in l2, {} evictions in l1, {} revocations; "
-               "{} stored, {} dropped; {} policy and {} cost faults\n",
-               s.submitted, s.l1_hits, s.l2_hits, s.blocks_missed, s.blocks_corrupt,
-               s.blocks_failed, s.soft_timeouts, s.hard_timeouts, s.l2_evictions, s.l2_steals,
-               s.l1_evictions, s.revocations, s.stored_blocks, s.store_drops, s.policy_faults,
-               s.cost_faults);
+    fmt::print(
+        "{} requests; {} l1 hits, {} l2 hits, {} missed, {} corrupt, {} failed; {} soft and {} "
+        "hard timeouts; {} evictions and {} steals in l2, {} evictions in l1, {} revocations; "
+        "{} stored, {} dropped; {} policy and {} cost faults\n",
+        s.submitted, s.l1_hits, s.l2_hits, s.blocks_missed, s.blocks_corrupt, s.blocks_failed,
+        s.soft_timeouts, s.hard_timeouts, s.l2_evictions, s.l2_steals, s.l1_evictions,
+        s.revocations, s.stored_blocks, s.store_drops, s.policy_faults, s.cost_faults);
 }
 
 std::uint64_t number(const char* text) { return std::strtoull(text, nullptr, 10); }
@@ -98,8 +98,9 @@ choice choose(int argc, char** argv) {
         } else if (arg == "--no-shrink") {
             c.shrinks = false;
         } else {
-            fmt::print("histories_test [--seed N] [--first N] [--count N] [--print] [--no-shrink] "
-                       "[--trace]\n");
+            fmt::print(
+                "histories_test [--seed N] [--first N] [--count N] [--print] [--no-shrink] "
+                "[--trace]\n");
             std::exit(2);
         }
     }

@@ -80,7 +80,9 @@ struct request_plan {
 };
 
 enum class action_kind : std::uint8_t {
-    submit, cancel, release,
+    submit,
+    cancel,
+    release,
     poke,      ///< calls with handles that are stale, or at the wrong time
     forget,    ///< the store drops a block
     remember,  ///< the store gets a block
@@ -116,7 +118,7 @@ struct config {
     load_failure on_load_failure = load_failure::recompute;
     std::uint32_t stages = 0;  ///< of the user's
     timing lookup, get, put, copy_in, copy_out, staging;
-    double drift = 0;  ///< the store's bandwidth falls to 1 / (1 + drift) and comes back
+    double drift = 0;        ///< the store's bandwidth falls to 1 / (1 + drift) and comes back
     duration poll_every{0};  ///< zero: whenever something has happened
     std::uint32_t poll_batch = 16;
     std::vector<std::uint64_t> stored;  ///< keys in the store at the start
@@ -156,8 +158,7 @@ constexpr std::uint64_t prompt_tokens(const config& c, const request_plan& r) no
     return std::uint64_t{c.block_tokens} * r.ids.size() + r.extra_tokens;
 }
 constexpr std::uint32_t pages_per_group(const config& c, const request_plan& r) noexcept {
-    return static_cast<std::uint32_t>((prompt_tokens(c, r) + c.block_tokens - 1) /
-                                      c.block_tokens) +
+    return static_cast<std::uint32_t>((prompt_tokens(c, r) + c.block_tokens - 1) / c.block_tokens) +
            r.more_pages;
 }
 

@@ -23,13 +23,13 @@ std::string limits_text(const stage_limits& l) {
 }
 
 const char* name_of(fault_kind k) {
-    static const char* const names[] = {"delay", "miss", "fail", "expired", "corrupt",
-                                        "hang", "no_room", "lie_yes", "lie_no"};
+    static const char* const names[] = {"delay", "miss",    "fail",    "expired", "corrupt",
+                                        "hang",  "no_room", "lie_yes", "lie_no"};
     return names[static_cast<std::size_t>(k)];
 }
 
 const char* name_of(action_kind k) {
-    static const char* const names[] = {"submit", "cancel", "release", "poke",
+    static const char* const names[] = {"submit", "cancel",   "release", "poke",
                                         "forget", "remember", "close"};
     return names[static_cast<std::size_t>(k)];
 }
@@ -41,7 +41,8 @@ std::string block_text(std::uint64_t key) {
 std::string request_text(const config& c, const request_plan& r) {
     std::string s = fmt::format("blocks {}, +{} tokens, {} pages", r.ids, r.extra_tokens,
                                 pages_per_group(c, r));
-    const auto add = [&s]<class... Args>(bool is, fmt::format_string<Args...> text, Args&&... args) {
+    const auto add = [&s]<class... Args>(bool is, fmt::format_string<Args...> text,
+                                         Args&&... args) {
         if (is) {
             s += fmt::format(text, std::forward<Args>(args)...);
         }
@@ -72,7 +73,7 @@ std::string request_text(const config& c, const request_plan& r) {
 }  // namespace
 
 const char* name_of(seam s) noexcept {
-    static const char* const names[] = {"lookup", "get", "put", "copy_in",
+    static const char* const names[] = {"lookup",   "get",   "put",    "copy_in",
                                         "copy_out", "stage", "compute"};
     return names[static_cast<std::size_t>(s)];
 }
@@ -87,11 +88,12 @@ std::string to_text(const history& h) {
                          g.together ? " side by side" : "",
                          g.rule == hit_rule::last_n ? fmt::format(", last {}", g.last_n) : "");
     }
-    s += fmt::format("  L1 of the {}, compute by the {} ({} at once, {} per token), L2 of {} slots, "
-                     "{}\n",
-                     c.library_owned ? "library" : "engine",
-                     c.library_computes ? "library" : "engine", c.concurrent_computes,
-                     time_text(c.compute_per_token), c.l2_slots, c.has_store ? "a store" : "no store");
+    s += fmt::format(
+        "  L1 of the {}, compute by the {} ({} at once, {} per token), L2 of {} slots, "
+        "{}\n",
+        c.library_owned ? "library" : "engine", c.library_computes ? "library" : "engine",
+        c.concurrent_computes, time_text(c.compute_per_token), c.l2_slots,
+        c.has_store ? "a store" : "no store");
     s += fmt::format("  policy {}, reservation {}, cost {}{}, {} on load failure\n", c.policy,
                      reservations[static_cast<std::size_t>(c.reservation)],
                      costs[static_cast<std::size_t>(c.cost)], c.split ? ", split" : "",
@@ -99,11 +101,11 @@ std::string to_text(const history& h) {
     s += fmt::format("  fetch {}; copy {}; write back {} (share {}); quarantine share {}\n",
                      limits_text(c.fetch), limits_text(c.copy), limits_text(c.write_back),
                      c.write_back_share, c.quarantine_share);
-    s += fmt::format("  timeouts: soft {}, hard {}, load {}; {} tokens per block; at most {} "
-                     "requests; polled every {}, {} at once\n",
-                     time_text(c.soft_timeout), time_text(c.hard_timeout),
-                     time_text(c.load_timeout), c.block_tokens, c.max_requests,
-                     time_text(c.poll_every), c.poll_batch);
+    s += fmt::format(
+        "  timeouts: soft {}, hard {}, load {}; {} tokens per block; at most {} "
+        "requests; polled every {}, {} at once\n",
+        time_text(c.soft_timeout), time_text(c.hard_timeout), time_text(c.load_timeout),
+        c.block_tokens, c.max_requests, time_text(c.poll_every), c.poll_batch);
     s += fmt::format("  lookup {}; get {} (drift {}); put {}; copy in {}; copy out {}\n",
                      timing_text(c.lookup), timing_text(c.get), c.drift, timing_text(c.put),
                      timing_text(c.copy_in), timing_text(c.copy_out));

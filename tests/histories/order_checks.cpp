@@ -8,8 +8,7 @@
 
 namespace sluice::histories {
 
-order_checks::order_checks(const history& h, checker& c)
-    : h_(h), c_(c), lines_(h.requests.size()) {
+order_checks::order_checks(const history& h, checker& c) : h_(h), c_(c), lines_(h.requests.size()) {
     checks_ = c.faultless() && h.c.has_store && !h.c.split && h.c.groups.size() == 1 &&
               h.c.groups[0].rule == hit_rule::all_blocks;
     fifo_ = h.c.policy == "fifo";
@@ -46,9 +45,10 @@ order_checks::order_checks(const history& h, checker& c)
 }
 
 void order_checks::violated(const char* stage, const watched& later, const watched& earlier) {
-    c_.fail("order", fmt::format("request {} starts a {} although request {}, which goes before it, "
-                                 "has work there",
-                                 later.number, stage, earlier.number));
+    c_.fail("order",
+            fmt::format("request {} starts a {} although request {}, which goes before it, "
+                        "has work there",
+                        later.number, stage, earlier.number));
 }
 
 bool order_checks::overdue_before(const watched& a, const watched& b) const {
@@ -131,18 +131,19 @@ void order_checks::check_steal(std::uint32_t taker, const std::byte* slot) {
         return;
     }
     const auto stolen = [&](const char* why) {
-        c_.fail("steal", fmt::format("the L2 slot of key {}, for which request {} waits, is given to "
-                                     "request {}: {}",
-                                     held->second, victim.number,
-                                     taker == UINT32_MAX ? "?" : std::to_string(taker), why));
+        c_.fail("steal",
+                fmt::format("the L2 slot of key {}, for which request {} waits, is given to "
+                            "request {}: {}",
+                            held->second, victim.number,
+                            taker == UINT32_MAX ? "?" : std::to_string(taker), why));
     };
     if (taker == victim.number) {
         stolen("that is itself");
     }
-    const bool copies_begun = std::ranges::any_of(
-        l.blocks, [](const block& other) { return other.copying; });
-    if (copies_begun || (!h_.c.library_owned && victim.bound && victim.wanted &&
-                         victim.bound_at < c_.now())) {
+    const bool copies_begun =
+        std::ranges::any_of(l.blocks, [](const block& other) { return other.copying; });
+    if (copies_begun ||
+        (!h_.c.library_owned && victim.bound && victim.wanted && victim.bound_at < c_.now())) {
         stolen("the first has its L1 pages");
     }
     if (taker != UINT32_MAX && fifo_ && !h_.c.library_owned && !c_.request(taker).bound &&

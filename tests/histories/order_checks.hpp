@@ -57,13 +57,13 @@ class order_checks {
 
     const history& h_;
     checker& c_;
-    bool checks_ = false;     ///< anything at all
+    bool checks_ = false;  ///< anything at all
     bool fifo_ = false;
     bool plenty_l2_ = false;  ///< nobody waits for a slot
     bool plenty_l1_ = false;
-    std::optional<duration> aging_;  ///< the outermost wrapper's
-    std::map<std::uint64_t, std::uint32_t> owner_;  ///< of blocks that only one request names
-    std::vector<line> lines_;                       ///< by request
+    std::optional<duration> aging_;                    ///< the outermost wrapper's
+    std::map<std::uint64_t, std::uint32_t> owner_;     ///< of blocks that only one request names
+    std::vector<line> lines_;                          ///< by request
     std::map<const std::byte*, std::uint64_t> slots_;  ///< what has landed there
 };
 

@@ -186,10 +186,11 @@ verdict stand::run() {
         v.dump = check_.dump();
         if (pipe_) {
             const pipeline_stats s = pipe_->stats();
-            v.dump += fmt::format("  L2: {} slots, {} free, {} cold, {} quarantined; L1: {} free, {} "
-                                  "cold, {} quarantined; {} live\n",
-                                  s.l2_slots, s.l2_free, s.l2_cold, s.l2_quarantined, s.l1_free,
-                                  s.l1_cold, s.l1_quarantined, s.live_requests);
+            v.dump += fmt::format(
+                "  L2: {} slots, {} free, {} cold, {} quarantined; L1: {} free, {} "
+                "cold, {} quarantined; {} live\n",
+                s.l2_slots, s.l2_free, s.l2_cold, s.l2_quarantined, s.l1_free, s.l1_cold,
+                s.l1_quarantined, s.live_requests);
             // What has gone wrong may not even close: everything is left as it is.
             static_cast<void>(pipe_.release());
             static_cast<void>(device_.release());
@@ -240,8 +241,9 @@ void stand::check_progress() {
     }
     if (check_.in_flight() == 0 && s.outcomes < accepted && !engine_->closing() &&
         h_.c.poll_every == duration{0} && engine_->owes_nothing()) {
-        check_.fail("forgotten", "nothing is under way and the engine owes nothing, but a request "
-                                 "has had no outcome");
+        check_.fail("forgotten",
+                    "nothing is under way and the engine owes nothing, but a request "
+                    "has had no outcome");
     }
     std::uint64_t operations = 0;
     for (std::size_t i = 0; i < 7; ++i) {

@@ -11,7 +11,7 @@ namespace sluice::histories {
 struct verdict {
     std::string check;  ///< empty: nothing is wrong
     std::string what;
-    std::string dump;   ///< where things stood
+    std::string dump;              ///< where things stood
     std::uint64_t operations = 0;  ///< at the seams
     pipeline_stats stats;
 

@@ -75,13 +75,14 @@ class shrinker {
     template <class T>
     bool thin(std::vector<T> history::*list) {
         bool any = false;
-        for (std::size_t run = std::max<std::size_t>((best_.*list).size() / 2, 1); run > 0; run /= 2) {
+        for (std::size_t run = std::max<std::size_t>((best_.*list).size() / 2, 1); run > 0;
+             run /= 2) {
             for (std::size_t at = 0; at < (best_.*list).size();) {
                 const bool dropped = try_change([&](history& h) {
                     auto& v = h.*list;
                     const auto first = v.begin() + static_cast<std::ptrdiff_t>(at);
-                    v.erase(first, first + static_cast<std::ptrdiff_t>(
-                                               std::min(run, v.size() - at)));
+                    v.erase(first,
+                            first + static_cast<std::ptrdiff_t>(std::min(run, v.size() - at)));
                 });
                 any |= dropped;
                 at += dropped ? 0 : run;
@@ -111,10 +112,18 @@ class shrinker {
             [](config& c) { c.reservation = reservation_mode::proactive; },
             [](config& c) { c.concurrent_computes = 1; },
             [](config& c) { c.compute_per_token = duration{0}; },
-            [](config& c) { c.fetch = {64, 4 * mib}; },
-            [](config& c) { c.copy = {64, 4 * mib}; },
-            [](config& c) { c.write_back = {64, 4 * mib}; },
-            [](config& c) { c.stage = {64, 4 * mib}; },
+            [](config& c) {
+                c.fetch = {64, 4 * mib};
+            },
+            [](config& c) {
+                c.copy = {64, 4 * mib};
+            },
+            [](config& c) {
+                c.write_back = {64, 4 * mib};
+            },
+            [](config& c) {
+                c.stage = {64, 4 * mib};
+            },
             [](config& c) { c.max_requests = 64; },
             [](config& c) { c.quarantine_share = 1; },
             [](config& c) { c.write_back_share = 1; },
@@ -129,10 +138,14 @@ class shrinker {
             [](config& c) { c.lookup = c.put = c.copy_out = c.staging = timing{}; },
             [](config& c) { c.lookup = timing{}; },
             [](config& c) { c.get = timing{}; },
-            [](config& c) { c.get = timing{std::chrono::microseconds(100), 0, duration{0}}; },
+            [](config& c) {
+                c.get = timing{std::chrono::microseconds(100), 0, duration{0}};
+            },
             [](config& c) { c.put = timing{}; },
             [](config& c) { c.copy_in = timing{}; },
-            [](config& c) { c.copy_in = timing{std::chrono::microseconds(100), 0, duration{0}}; },
+            [](config& c) {
+                c.copy_in = timing{std::chrono::microseconds(100), 0, duration{0}};
+            },
             [](config& c) { c.copy_out = timing{}; },
             [](config& c) { c.get.jitter = c.copy_in.jitter = c.put.jitter = duration{0}; },
         };
@@ -214,13 +227,20 @@ verdict run_apart(const history& h, bool loud) {
     ::waitpid(child, &status, 0);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-        return {"crash", fmt::format("signal {}, exit code {}", signal,
-                                     WIFEXITED(status) ? WEXITSTATUS(status) : 0), {}, 0, {}};
+        return {"crash",
+                fmt::format("signal {}, exit code {}", signal,
+                            WIFEXITED(status) ? WEXITSTATUS(status) : 0),
+                {},
+                0,
+                {}};
     }
     const std::size_t first = said.find('\n');
     const std::size_t second = said.find('\n', first + 1);
-    return {said.substr(0, first), said.substr(first + 1, second - first - 1),
-            said.substr(second + 1), 0, {}};
+    return {said.substr(0, first),
+            said.substr(first + 1, second - first - 1),
+            said.substr(second + 1),
+            0,
+            {}};
 }
 
 history shrink(history h, const std::string& check) { return shrinker(std::move(h), check).run(); }
