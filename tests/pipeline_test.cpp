@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -270,6 +271,8 @@ TEST_CASE("pipeline: what can never fit, or contradicts itself, is refused at su
     CHECK(refuse(2, [](request_spec& s) { s.prompt_tokens = 31; }) ==
           absl::StatusCode::kInvalidArgument);
     CHECK(refuse(2, [](request_spec& s) { s.pages = 1; }) == absl::StatusCode::kInvalidArgument);
+    CHECK(refuse(2, [](request_spec& s) { s.prompt_tokens = UINT64_MAX; }) ==
+          absl::StatusCode::kOutOfRange);
     CHECK(refuse(2, [](request_spec& s) { s.tenant_weight = 0; }) ==
           absl::StatusCode::kInvalidArgument);
     const block_key none[1] = {};
@@ -297,6 +300,36 @@ TEST_CASE("pipeline: a policy that returns NaN hurts nobody") {
     CHECK(r.pipe->stats().policy_faults > 0);
     CHECK(r.pipe->metrics_text().find("sluice_faults_total{of=\"policy\"}") != std::string::npos);
     r.close();
+}
+
+TEST_CASE("pipeline: what is computed or released is not given out again") {
+    rig r({.library_computes = false});
+    r.fill(1, 4);
+    r.open(r.options());
+    const request_handle computed = r.submit(1, 4);
+    const request_handle released = r.submit(1, 4);
+    r.loop.run_until_idle();
+    CHECK(r.pipe->compute_done(computed, std::numeric_limits<double>::infinity()).ok());
+    CHECK(r.pipe->release(released).ok());
+    r.loop.run_until_idle();
+    CHECK(r.pipe->next_ready() == request_handle{});
+    CHECK(r.pipe->pages(computed).ok());
+    CHECK(r.pipe->pages(released).status().code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(std::isfinite(r.pipe->stats().relative_error.compute));
+    r.close();
+    CHECK(r.pipe->closed());
+}
+
+TEST_CASE("pipeline: an idle pipeline is closed only when its loops have let go of it") {
+    rig r({});
+    r.open(r.options());
+    r.pipe->begin_close();
+    CHECK_FALSE(r.pipe->closed());
+    r.loop.run_until_idle();
+    CHECK(r.pipe->closed());
+    CHECK(r.pipe->submit({}).status().code() == absl::StatusCode::kInvalidArgument);
+    r.pipe.reset();
+    CHECK(r.loop.run_until_idle() == 0);
 }
 
 TEST_CASE("pipeline: ranks sort the engine's own queue") {

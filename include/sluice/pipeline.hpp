@@ -255,7 +255,8 @@ class pipeline {
     /// \name The pages and the story of a request
     /// kNotFound for a stale handle, kFailedPrecondition if it is too early.
     ///@{
-    /// Pages of a request that is `loaded`, `ready` or further and not released, group-major.
+    /// Pages of a request that is `loaded`, `ready` or further and not released, group-major; what
+    /// was bound, if the engine owns L1.
     [[nodiscard]] absl::StatusOr<std::vector<slot_id>> pages(request_handle request) const;
     /// Once it has had its outcome.
     [[nodiscard]] absl::StatusOr<request_report> report(request_handle request) const;

@@ -89,6 +89,7 @@ void mover::obey(request& r, std::uint32_t flags) {
         if (r.compute_seconds_told > 0) {
             r.to_control.raise(tell::engine_computed);
         }
+        events_.withdraw(r);
         begin_write_back(r);
     }
     if ((flags & (tell::cancel | tell::release)) != 0 && !r.settled()) {
@@ -96,6 +97,7 @@ void mover::obey(request& r, std::uint32_t flags) {
     }
     if ((flags & tell::release) != 0 && !r.released) {
         r.released = true;
+        events_.withdraw(r);
         if (!r.pages_read() && !r.job_running) {
             ungrant(r);
         }

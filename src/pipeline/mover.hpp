@@ -38,8 +38,9 @@ class mover {
     /// Signals of a request: `context` is the mover.
     static void look(void* self, request& r, std::uint32_t flags) noexcept;
 
-    /// Called when a request is buried: its memory may be used again.
-    std::function<void(request&)> on_buried;
+    /// Called when a request can be buried; true if its memory may be used again, false if the
+    /// engine has just raised its signal.
+    std::function<bool(request&)> on_buried;
     /// Called at the end of a turn after which nothing is in flight.
     std::function<void()> on_quiet;
 

@@ -394,8 +394,16 @@ void mover::landed(std::uint32_t entry, const request* starter) {
 
 void mover::lost(std::uint32_t entry) {
     table_[entry].overdue = true;  // a shorter plan must not ask for it again
-    // Losing a block may drop others of the same request: take the head until none is left.
-    while (block_ref* const w = table_[entry].waiters) {
+    // Those that count on L1 have lost nothing.
+    const auto next = [&]() -> block_ref* {
+        block_ref* w = table_[entry].waiters;
+        while (w != nullptr && w->state == want::cached) {
+            w = w->next;
+        }
+        return w;
+    };
+    // Losing a block may drop others of the same request: start anew until none is left.
+    while (block_ref* const w = next()) {
         lose_ref(at(request_index(*w)), *w);
     }
 }

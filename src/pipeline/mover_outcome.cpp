@@ -18,7 +18,7 @@ taken mover::take_compute(std::uint32_t id, compute_op*& out) {
     op.owner = this;
     op.starter = id;
     op.bytes = 1;
-    op.charge = static_cast<double>(r.predicted[rank_compute]);
+    op.charge = double(r.predicted[rank_compute]);
     op.request = r.handle();
     op.user = r.view.user;
     op.loaded_blocks = r.plan;
@@ -137,20 +137,22 @@ void mover::maybe_retire(request& r) {
 }
 
 void mover::bury(request& r) {
-    if (r.to_io.pending()) {
+    const std::uint32_t index = r.index;
+    if (r.to_io.pending() || !on_buried(r)) {
         return;  // its last look comes yet, and calls here again
     }
-    if (r.index < requests_.size() && requests_[r.index] == &r) {
-        requests_[r.index] = nullptr;
+    // Its memory may be another request's by now.
+    if (index < requests_.size() && requests_[index] == &r) {
+        requests_[index] = nullptr;
         --live_;
     }
-    on_buried(r);
     publish_soon();
 }
 
 void mover::begin_close() {
     closing_ = true;
     abort_all();
+    publish_soon();
 }
 
 void mover::abort_all() {

@@ -110,7 +110,8 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
     if (spec.load_timeout < duration{0}) {
         return invalid("submit: load_timeout is negative");
     }
-    const std::uint64_t for_prompt = (spec.prompt_tokens + o.block_tokens - 1) / o.block_tokens;
+    const std::uint64_t for_prompt =
+        spec.prompt_tokens / o.block_tokens + (spec.prompt_tokens % o.block_tokens != 0 ? 1 : 0);
     if (spec.pages != 0 && spec.pages < for_prompt) {
         return invalid("submit: {} pages, but the prompt alone takes {}", spec.pages, for_prompt);
     }

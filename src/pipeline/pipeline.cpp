@@ -2,6 +2,8 @@
 #include <sluice/pipeline.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -51,13 +53,17 @@ class pipeline::impl {
     detail::event_queue events;
 
  private:
-    struct close_turn : work {
-        explicit close_turn(impl& i) noexcept
+    /// A step of closing, on some loop.
+    struct step : work {
+        step(impl& i, void (impl::*d)()) noexcept
             : work([](work& w) noexcept {
-                  static_cast<close_turn&>(w).owner.mover_->begin_close();
+                  auto& self = static_cast<step&>(w);
+                  (self.owner.*self.run_step)();
               }),
-              owner(i) {}
+              owner(i),
+              run_step(d) {}
         impl& owner;
+        void (impl::*run_step)();
     };
 
     /// The request of a live handle; under the lock.
@@ -73,7 +79,11 @@ class pipeline::impl {
             "the handle names no live request: it was released, or never "
             "submitted here");
     }
-    void buried(request& r);
+    bool buried(request& r);
+    void close_on_io();
+    void maybe_leave();
+    void leave_control();
+    void leave_io();
 
     pipeline_options options_;
     std::unique_ptr<thread_loop> own_control_;
@@ -82,12 +92,20 @@ class pipeline::impl {
     bool registered_ = false;
     std::optional<detail::mover> mover_;
     std::optional<detail::control> control_;
-    close_turn close_turn_{*this};
+    // Closing: io cancels what is left; when all is quiet, control lets go of its timers, and io,
+    // last, of everything. Nothing is posted to either loop after that.
+    step close_on_io_{*this, &impl::close_on_io};
+    step leave_control_{*this, &impl::leave_control};
+    step leave_io_{*this, &impl::leave_io};
+    bool closing_on_io_ = false;  // of io
+    bool leaving_ = false;        // of io
+    bool left_ = false;           // under the lock
+    std::atomic<bool> closed_{false};
     detail::request_signal::target to_io_;
     detail::request_signal::target to_control_;
 
     mutable std::mutex mutex_;  // the table, and raising `to_io` of what is in it
-    std::condition_variable all_buried_;
+    std::condition_variable all_left_;
     mutable std::deque<request> requests_;  // by index
     std::vector<bool> live_;
     std::vector<std::uint32_t> free_;
@@ -147,11 +165,8 @@ absl::Status pipeline::impl::open() {
     control_.emplace(options_, *options_.policy, *options_.cost, *control, *mover_);
     to_io_ = {io, &*mover_, &detail::mover::look};
     to_control_ = {control, &*control_, &detail::control::look};
-    mover_->on_buried = [this](request& r) { buried(r); };
-    mover_->on_quiet = [this] {
-        const std::scoped_lock lock(mutex_);
-        all_buried_.notify_all();
-    };
+    mover_->on_buried = [this](request& r) { return buried(r); };
+    mover_->on_quiet = [this] { maybe_leave(); };
     return absl::OkStatus();
 }
 
@@ -160,19 +175,15 @@ pipeline::impl::~impl() {
         begin_close();
         if (own_io_ && own_control_) {
             std::unique_lock lock(mutex_);
-            all_buried_.wait(lock, [this] { return live_count_ == 0 && mover_->quiet(); });
+            all_left_.wait(lock, [this] { return left_; });
         }
     }
-    // Loops end after what is posted to them has run; what they post to each other meanwhile runs
-    // here, when they die. Timers are disarmed in between: they name a loop.
+    // Loops end after what is posted to them has run.
     for (const auto* own : {&own_control_, &own_io_}) {
         if (*own) {
             (*own)->stop();
             (*own)->join();
         }
-    }
-    if (control_) {
-        control_->stop();
     }
     own_control_.reset();
     own_io_.reset();
@@ -192,6 +203,8 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
         return shape.status();
     }
     const time_point now = options_.control->now();
+    detail::compact_array<block_key> keys;
+    keys.assign(spec.keys);
     const std::scoped_lock lock(mutex_);
     if (closing_) {
         return absl::FailedPreconditionError("submit: the pipeline is closing");
@@ -219,7 +232,7 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     r.max_load = std::min(spec.max_load_blocks, shape->loadable);
     r.write_back = spec.write_back;
     r.load_timeout = spec.load_timeout > duration{0} ? spec.load_timeout : options_.load_timeout;
-    r.keys.assign(spec.keys);
+    r.keys = std::move(keys);
     r.view.id = r.handle();
     r.view.user = spec.user;
     r.view.arrival = spec.arrival == never ? now : spec.arrival;
@@ -248,8 +261,8 @@ absl::Status pipeline::impl::bind(request_handle h, std::span<const slot_id> pag
     if (r->has_bound) {
         return absl::FailedPreconditionError("bind: the request has its pages already");
     }
-    r->has_bound = true;
     r->bound.assign(pages);
+    r->has_bound = true;
     r->to_io.raise(tell::bind);
     return absl::OkStatus();
 }
@@ -269,8 +282,11 @@ absl::Status pipeline::impl::compute_done(request_handle h, double seconds) {
     if (r->compute_reported.exchange(true)) {
         return absl::FailedPreconditionError("compute_done: reported before");
     }
+    if (!std::isfinite(seconds) || seconds < 0) {
+        seconds = 0;  // not known
+    }
     r->first_token_ns = options_.io->now().time_since_epoch().count();
-    r->compute_seconds_told = static_cast<float>(seconds);
+    r->compute_seconds_told = static_cast<float>(std::min(seconds, 1e9));
     r->to_io.raise(tell::done);
     return absl::OkStatus();
 }
@@ -294,7 +310,11 @@ absl::StatusOr<std::vector<slot_id>> pipeline::impl::pages(request_handle h) con
     if (!r->pages_known.load(std::memory_order_acquire)) {
         return absl::FailedPreconditionError("pages: the request is not loaded yet");
     }
-    return mover_->pages(*r);
+    std::vector<slot_id> pages = mover_->pages(*r);
+    if (pages.empty() && options_.owner == l1_owner::library) {
+        return absl::FailedPreconditionError("pages: the request has given its pages back");
+    }
+    return pages;
 }
 
 absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
@@ -317,9 +337,9 @@ absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
     out.loaded = s.loaded;
     out.compute_begin = s.compute_begin;
     out.first_token = s.first_token;
-    out.predicted = {static_cast<double>(r->predicted[detail::rank_fetch]),
-                     static_cast<double>(r->predicted[detail::rank_copy]),
-                     static_cast<double>(r->predicted[detail::rank_compute])};
+    out.predicted = {double(r->predicted[detail::rank_fetch]),
+                     double(r->predicted[detail::rank_copy]),
+                     double(r->predicted[detail::rank_compute])};
     out.attained = {to_seconds(duration{r->counts.fetch_ns}),
                     to_seconds(duration{r->counts.copy_ns}),
                     to_seconds(duration{r->counts.compute_ns})};
@@ -363,15 +383,16 @@ void pipeline::impl::sort_by_rank(std::span<request_handle> requests) const {
     std::ranges::transform(keys, requests.begin(), &keyed::handle);
 }
 
-void pipeline::impl::buried(request& r) {
+bool pipeline::impl::buried(request& r) {
     const std::scoped_lock lock(mutex_);
+    if (r.to_io.pending()) {
+        return false;
+    }
     live_[r.index] = false;
     --live_count_;
     free_.push_back(r.index);
     r.recycle();
-    if (live_count_ == 0) {
-        all_buried_.notify_all();
-    }
+    return true;
 }
 
 void pipeline::impl::begin_close() {
@@ -385,13 +406,46 @@ void pipeline::impl::begin_close() {
             r.to_io.raise(tell::release);
         }
     }
-    options_.io->post(close_turn_);
+    options_.io->post(close_on_io_);
 }
 
-bool pipeline::impl::closed() const noexcept {
-    const std::scoped_lock lock(mutex_);
-    return closing_ && live_count_ == 0 && mover_->quiet();
+void pipeline::impl::close_on_io() {
+    closing_on_io_ = true;
+    mover_->begin_close();
 }
+
+void pipeline::impl::maybe_leave() {
+    if (!closing_on_io_ || leaving_) {
+        return;
+    }
+    {
+        const std::scoped_lock lock(mutex_);
+        if (live_count_ > 0) {
+            return;
+        }
+    }
+    leaving_ = true;
+    options_.control->post(leave_control_);
+}
+
+void pipeline::impl::leave_control() {
+    control_->stop();
+    options_.io->post(leave_io_);
+}
+
+void pipeline::impl::leave_io() {
+    {
+        const std::scoped_lock lock(mutex_);
+        left_ = true;
+        all_left_.notify_all();
+    }
+    // With loops of the caller's this is the last touch: the pipeline may die at once.
+    if (!own_io_ || !own_control_) {
+        closed_.store(true, std::memory_order_release);
+    }
+}
+
+bool pipeline::impl::closed() const noexcept { return closed_.load(std::memory_order_acquire); }
 
 pipeline_stats pipeline::impl::stats() const {
     pipeline_stats s = mover_->stats();

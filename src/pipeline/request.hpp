@@ -83,29 +83,29 @@ enum class phase : std::uint8_t {
 /// One ranked stage of a request as published by control.
 enum ranked_stage : std::uint8_t { rank_fetch, rank_copy, rank_compute, ranked_stages };
 
+/// A number that one thread writes and others may read at any time.
+template <class T>
+class progress_number {
+ public:
+    progress_number& operator=(T v) noexcept {
+        value_.store(v, std::memory_order_relaxed);
+        return *this;
+    }
+    progress_number& operator+=(T v) noexcept { return *this = *this + v; }
+    progress_number& operator-=(T v) noexcept { return *this = *this - v; }
+    operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+    std::atomic<T> value_{};
+};
+
 /// What io counts and control reads; written before a `served` or later signal is raised.
 struct progress {
-    /// A number with one writer.
-    template <class T>
-    class relaxed {
-     public:
-        relaxed& operator=(T v) noexcept {
-            value_.store(v, std::memory_order_relaxed);
-            return *this;
-        }
-        relaxed& operator+=(T v) noexcept { return *this = *this + v; }
-        relaxed& operator-=(T v) noexcept { return *this = *this - v; }
-        operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
-
-     private:
-        std::atomic<T> value_{0};
-    };
-
-    relaxed<std::uint64_t> fetch_left;  ///< bytes that nobody has started to fetch
-    relaxed<std::uint64_t> copy_left;   ///< bytes not in L1
-    relaxed<std::int64_t> fetch_ns;     ///< of the stages' resources
-    relaxed<std::int64_t> copy_ns;
-    relaxed<std::int64_t> compute_ns;
+    progress_number<std::uint64_t> fetch_left;  ///< bytes that nobody has started to fetch
+    progress_number<std::uint64_t> copy_left;   ///< bytes not in L1
+    progress_number<std::int64_t> fetch_ns;     ///< of the stages' resources
+    progress_number<std::int64_t> copy_ns;
+    progress_number<std::int64_t> compute_ns;
 };
 
 /// What of a `request_report` is not known from elsewhere.
@@ -161,7 +161,7 @@ struct request {
     std::uint32_t plan_blocks = 0;  ///< with tell::plan
     float fetch_per_byte = 0;       ///< predicted seconds, with tell::plan
     float copy_per_byte = 0;
-    float predicted[ranked_stages] = {};  ///< at admission, with tell::plan
+    progress_number<float> predicted[ranked_stages];  ///< at admission, with tell::plan
 
     // --- io: written there; control reads what it is told of.
     phase at = phase::idle;
