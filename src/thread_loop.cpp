@@ -207,13 +207,7 @@ void thread_loop::unwatch(fd_watch& w) noexcept {
 void thread_loop::run_until_stopped() noexcept {
     const thread_loop* const outer = std::exchange(current, this);
     for (;;) {
-        inbox_.take(ready_);
-        run_timers();
-        run_ready();
-        if (watches_ > 0 && ++rounds_since_poll_ >= rounds_per_poll) {
-            poll_descriptors(duration{0});
-        }
-        if (!ready_.empty() || !inbox_.empty()) {
+        if (run_pending()) {
             continue;
         }
         if (stopping_) {
@@ -222,6 +216,56 @@ void thread_loop::run_until_stopped() noexcept {
         sleep();
     }
     current = outer;
+}
+
+absl::Status thread_loop::run_until(const std::atomic<bool>& done) {
+    std::unique_lock lock(wait_mutex_);
+    if (!driven_) {
+        if (absl::Status status = begin(); !status.ok()) {
+            return status;
+        }
+        driven_ = true;
+    }
+    // acquire: sees what was written on the loop before `done` was set.
+    while (!done.load(std::memory_order_acquire)) {
+        if (has_driver_) {
+            ++followers_;
+            turn_over_.wait(lock);
+            --followers_;
+            continue;
+        }
+        has_driver_ = true;
+        lock.unlock();
+        const thread_loop* const outer = std::exchange(current, this);
+        for (;;) {
+            const bool more = run_pending();
+            lock.lock();
+            if (followers_ > 0) {
+                turn_over_.notify_all();
+            }
+            if (done.load(std::memory_order_relaxed)) {
+                break;
+            }
+            lock.unlock();
+            if (!more) {
+                sleep();
+            }
+        }
+        current = outer;
+        has_driver_ = false;
+    }
+    return absl::OkStatus();
+}
+
+// \return whether there is more to run.
+bool thread_loop::run_pending() noexcept {
+    inbox_.take(ready_);
+    run_timers();
+    run_ready();
+    if (watches_ > 0 && ++rounds_since_poll_ >= rounds_per_poll) {
+        poll_descriptors(duration{0});
+    }
+    return !ready_.empty() || !inbox_.empty();
 }
 
 // One round: what is posted meanwhile waits for the next, so that nobody starves.

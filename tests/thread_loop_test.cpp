@@ -119,6 +119,61 @@ TEST_CASE("thread_loop: run uses the calling thread until stop") {
     CHECK_FALSE(loop.in_loop());
 }
 
+TEST_CASE("thread_loop: run_until uses the threads of those who wait") {
+    thread_loop l;
+    std::atomic<bool> done{false};
+    std::thread::id ran_on;
+    call c([&] {
+        ran_on = std::this_thread::get_id();
+        done.store(true);
+    });
+    l.post(c);
+    REQUIRE(l.run_until(done).ok());
+    CHECK(ran_on == std::this_thread::get_id());
+    CHECK_FALSE(l.in_loop());
+
+    // Again, and with a timer to wait for.
+    std::atomic<bool> fired{false};
+    struct flag_timer : sluice::timer {
+        explicit flag_timer(std::atomic<bool>& f)
+            : timer([](timer& t) noexcept { static_cast<flag_timer&>(t).flag->store(true); }),
+              flag(&f) {}
+        std::atomic<bool>* flag;
+    } t(fired);
+    call arm([&] { l.arm(t, l.now() + 1ms); });
+    l.post(arm);
+    REQUIRE(l.run_until(fired).ok());
+    CHECK(l.start().code() == absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_CASE("thread_loop: several wait in run_until, and each goes on when its own is done",
+          "[race]") {
+    thread_loop l;
+    constexpr int waiters = 4;
+    constexpr int rounds = 500;
+    std::vector<std::thread> threads;
+    for (int w = 0; w < waiters; ++w) {
+        threads.emplace_back([&] {
+            for (int i = 0; i < rounds; ++i) {
+                std::atomic<bool> done{false};
+                call c([&] { done.store(true, std::memory_order_release); });
+                l.post(c);
+                CHECK(l.run_until(done).ok());
+            }
+        });
+    }
+    for (std::thread& t : threads) {
+        t.join();
+    }
+}
+
+TEST_CASE("thread_loop: run_until refuses a loop that has a thread") {
+    thread_loop l;
+    REQUIRE(l.start().ok());
+    const std::atomic<bool> never{false};
+    CHECK(l.run_until(never).code() == absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_CASE("thread_loop: the destructor runs what is posted, and what that posts") {
     int ran = 0;
     std::optional<thread_loop> loop{std::in_place};

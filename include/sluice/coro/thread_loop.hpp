@@ -3,7 +3,9 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <string_view>
 
 #include <pthread.h>
@@ -20,14 +22,15 @@ namespace sluice {
 
 /// A loop on real time: a thread that sleeps in epoll until work is posted, a timer is due or a
 /// watched descriptor is ready. Use `start` for a thread of its own, or `run` on a thread you have.
-/// It runs once: after `stop` it cannot be started again.
+/// It runs once: after `stop` it cannot be started again. Or give it no thread, and let those who
+/// wait run it (`run_until`).
 ///
 /// `post` is lock-free and allocates nothing. It makes a system call only when the loop sleeps, so
 /// a batch of posts costs one wakeup.
 ///
 /// \par Thread safety
-/// As `loop` says; `stop` from any thread; `start`, `run`, `join` and the destructor by the owner.
-/// `arm`, `disarm`, `watch` and `unwatch` on the loop, or before it runs.
+/// As `loop` says; `stop` and `run_until` from any thread; `start`, `run`, `join` and the
+/// destructor by the owner. `arm`, `disarm`, `watch` and `unwatch` on the loop, or before it runs.
 ///
 /// \par Lifetime
 /// A thread whose post has been run may still be inside `post` when the loop is destroyed; that is
@@ -55,6 +58,14 @@ class thread_loop final : public loop {
     /// Runs the loop on the calling thread until `stop`; errors as `start`.
     absl::Status run();
 
+    /// Runs the loop on the calling thread until `done` is set, for callers who wait for something
+    /// that happens on a loop which has no thread: there is no hop between threads. Several may
+    /// wait at once; one of them runs the loop for all. Nothing happens on the loop in between.
+    ///
+    /// \param done  set on the loop
+    /// \return kFailedPrecondition: `start` or `run` was called; kResourceExhausted as `start`.
+    absl::Status run_until(const std::atomic<bool>& done);
+
     /// Asks the loop to end; returns at once. Before it runs: it will end after what is posted.
     void stop() noexcept;
 
@@ -79,6 +90,7 @@ class thread_loop final : public loop {
 
     absl::Status begin() noexcept;
     void run_until_stopped() noexcept;
+    bool run_pending() noexcept;
     void run_ready() noexcept;
     void run_timers() noexcept;
     void sleep() noexcept;
@@ -99,6 +111,13 @@ class thread_loop final : public loop {
     pthread_t thread_{};
     bool has_thread_ = false;
     bool has_run_ = false;
+
+    // Of those who wait in `run_until`.
+    std::mutex wait_mutex_;  // guards the three below
+    std::condition_variable turn_over_;
+    bool driven_ = false;  // by them
+    bool has_driver_ = false;
+    std::uint32_t followers_ = 0;
 
     // Of the loop.
     bool stopping_ = false;
