@@ -23,6 +23,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <sluice/coro/sleep.hpp>
 #include <sluice/coro/switch_to.hpp>
 #include <sluice/coro/sync_wait.hpp>
 #include <sluice/coro/task.hpp>
@@ -165,6 +166,16 @@ TEST_CASE("thread_loop: several wait in run_until, and each goes on when its own
     for (std::thread& t : threads) {
         t.join();
     }
+}
+
+TEST_CASE("thread_loop: drive runs a task and its loop on the calling thread") {
+    thread_loop l;
+    const auto body = [](thread_loop& on) -> sluice::task<int> {
+        const absl::Status slept = co_await sluice::sleep_for(on, 1ms);
+        co_return slept.ok() && on.in_loop() ? 7 : 0;
+    };
+    CHECK(sluice::drive(l, body(l)) == 7);
+    CHECK(sluice::drive(l, body(l)) == 7);
 }
 
 TEST_CASE("thread_loop: run_until refuses a loop that has a thread") {

@@ -13,6 +13,7 @@
 
 #include <sluice/coro/loop.hpp>
 #include <sluice/coro/task.hpp>
+#include <sluice/coro/thread_loop.hpp>
 #include <sluice/coro/virtual_loop.hpp>
 
 namespace sluice {
@@ -56,6 +57,31 @@ class blocking_root : public task_root, public work {
     std::atomic<bool> finished_{false};
 };
 
+/// Starts a task from a loop's queue and says when it has finished, on that loop.
+class driven_root : public task_root, public work {
+ public:
+    template <class T>
+    explicit driven_root(task<T>& t) noexcept
+        : task_root(&driven_root::task_finished),
+          work([](work& w) noexcept { static_cast<driven_root&>(w).frame_.resume(); }),
+          frame_(task_access::frame(t)) {
+        task_access::frame(t).promise().set_root(*this);
+    }
+
+    [[nodiscard]] const std::atomic<bool>& finished() const noexcept { return finished_; }
+
+ private:
+    static std::coroutine_handle<> task_finished(task_root& root,
+                                                 std::coroutine_handle<>) noexcept {
+        // release: publishes the result; then all of this may be gone.
+        static_cast<driven_root&>(root).finished_.store(true, std::memory_order_release);
+        return std::noop_coroutine();
+    }
+
+    std::coroutine_handle<> frame_;
+    std::atomic<bool> finished_{false};
+};
+
 }  // namespace detail
 
 /// Runs `t` on this thread and, where it suspends, blocks this thread until it has finished.
@@ -94,6 +120,22 @@ T sync_wait(virtual_loop& l, task<T> t) {
         }
     }
     root.wait();
+    return detail::task_access::frame(t).promise().take();
+}
+
+/// The same on a loop without a thread: this thread runs the loop until `t` has finished (see
+/// `thread_loop::run_until`), so that nothing `t` waits for on that loop costs a hop between
+/// threads. Several threads may do so at once.
+///
+/// \pre nobody has called `start` or `run` of the loop, and it has the descriptors that it needs
+template <class T>
+T drive(thread_loop& l, task<T> t) {
+    detail::driven_root root(t);
+    l.post(root);
+    if (!l.run_until(root.finished()).ok()) {
+        std::fputs("sluice: drive: the loop has a thread, or it has no descriptors\n", stderr);
+        std::terminate();
+    }
     return detail::task_access::frame(t).promise().take();
 }
 
