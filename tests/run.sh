@@ -4,15 +4,16 @@
 # tests/run.sh [--all] [--histories N]
 #
 # Without flags, what CI runs: lint, format, all tests with GCC, each header alone, and the threaded
-# tests under ThreadSanitizer. --all: also GCC optimised, Clang, ASan with UBSan, all of TSan, no
-# exceptions, and 10000 deterministic histories in place of 1000. Logs and JUnit files: build/log.
+# tests under ThreadSanitizer. --all: also GCC optimised, Clang, ASan with UBSan, a minute of fuzzing,
+# all of TSan, no exceptions, and 10000 deterministic histories in place of 1000. Logs and JUnit
+# files: build/log.
 #
 # The last line is "N passed, N failed" over all jobs, in tests; a job that fails otherwise (build,
 # lint, format) counts as one failure.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
-usage() { sed -n '4,11s/^# \{0,1\}//p' "tests/run.sh"; }
+usage() { sed -n '4,12s/^# \{0,1\}//p' "tests/run.sh"; }
 
 all=0
 histories=
@@ -164,6 +165,21 @@ tsan() {
     return $status
 }
 
+# A minute on the corpus and on what it leads to; in the asan preset's folder. What it finds is kept
+# beside the logs.
+fuzz() {
+    local corpus
+    cmake --preset asan &&
+        cmake --build --preset asan --target sluice_wire_fuzz &&
+        corpus=$(mktemp -d) || return
+    cp tests/fuzz/corpus/wire/* "$corpus"
+    PATH=/usr/lib/llvm-16/bin:$PATH build/asan/tests/fuzz/sluice_wire_fuzz -max_total_time=60 \
+        -timeout=5 -rss_limit_mb=1024 -artifact_prefix="$logs/" -print_final_stats=1 "$corpus"
+    local status=$?
+    rm -rf "$corpus"
+    return $status
+}
+
 begin=$SECONDS
 job lint lint
 job format format
@@ -173,6 +189,7 @@ if ((all)); then
     job gcc-release release
     job clang preset clang
     flag=-fsanitize=address,undefined job asan preset asan
+    job fuzz fuzz
     job tsan tsan
     job noexcept preset noexcept
 else

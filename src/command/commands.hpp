@@ -12,6 +12,10 @@ namespace sluice::command {
 void add_replay(CLI::App& app, int& exit_code);
 void add_profile(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
+void add_node(CLI::App& app, int& exit_code);
 void add_version(CLI::App& app, int& exit_code);
+
+/// Adds `fetch` to `bench`, and what it starts. In builds with the fabric transport.
+void add_fetch_bench(CLI::App& bench, int& exit_code);
 
 }  // namespace sluice::command

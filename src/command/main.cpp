@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
@@ -47,6 +48,7 @@ int run(int argc, char** argv) {
     command::add_replay(app, exit_code);
     command::add_profile(app, exit_code);
     command::add_bench(app, exit_code);
+    command::add_node(app, exit_code);
     command::add_version(app, exit_code);
     try {
         app.parse(argc, argv);
@@ -65,6 +67,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Parts of libfabric would take over the handlers of signals otherwise.
+    setenv("IPATH_NO_BACKTRACE", "1", 0);
+    setenv("HFI_NO_BACKTRACE", "1", 0);
     try {
         return run(argc, argv);
     } catch (const std::exception& error) {
