@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # From a bare machine to a first result: installs what is missing, builds the command, replays a
-# trace. Arguments go to `sluice replay`.
+# trace over two memory nodes, which are processes of their own. Arguments go to `sluice replay`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

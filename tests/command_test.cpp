@@ -40,6 +40,8 @@ TEST_CASE("command: the defaults are the quickstart's", "[command]") {
     CHECK(options.policies == parse_policies("fifo,sjf,srpt,edf,lstf,sjf+split").value());
     CHECK(options.has_config("coupled"));
     CHECK_FALSE(options.has_config("other"));
+    CHECK(options.nodes == 2);
+    CHECK(options.provider == "tcp");
 }
 
 TEST_CASE("command: where a trace is found", "[command]") {

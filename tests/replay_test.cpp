@@ -40,6 +40,7 @@ replay_options small_options(const sluice_test::temp_dir& dir) {
     o.trace = small_trace(dir);
     o.mean_tokens = 48;
     o.link_mbps = 1000;
+    o.nodes = 0;
     o.quiet = true;
     return o;
 }
@@ -98,6 +99,54 @@ TEST_CASE("replay: every request is computed, and right, in every row", "[replay
     }
 }
 
+std::string fact(const experiment_result& result, std::string_view name) {
+    for (const result_fact& f : result.facts) {
+        if (f.name == name) {
+            return f.value;
+        }
+    }
+    return {};
+}
+
+TEST_CASE("replay: L3 in memory nodes gives the same answers", "[replay]") {
+#ifndef SLUICE_COMMAND
+    SKIP("this build has no command whose memory nodes could be started");
+#else
+    const sluice_test::temp_dir dir;
+    replay_options o = small_options(dir);
+    o.nodes = 2;
+    o.program = SLUICE_COMMAND;
+    o.warm = GENERATE(workload::warm_mode::full, workload::warm_mode::trace);
+    o.configs = {"coupled", "async", "pipelined"};
+    o.policies = {{"sjf", false}};
+    progress_bar progress(false);
+    const auto result = run_replay(o, progress);
+    INFO(message_of(result.status()));
+    REQUIRE(result.ok());
+    REQUIRE(result->rows.size() == 3);
+    for (const run_result& row : result->rows) {
+        CAPTURE(row.label());
+        CHECK(row.logits_compared == 8);
+        CHECK(row.logits_mismatched == 0);
+        // Not that all of it was loaded: on a busy machine a node may miss its time.
+        CHECK((row.bytes_loaded > 0) == (row.blocks_verified > 0));
+    }
+    CHECK(fact(*result, "nodes") == "2");
+    CHECK(fact(*result, "provider") == "tcp");
+    CHECK_THAT(fact(*result, "link"), ContainsSubstring("a cap that the client keeps"));
+    CHECK_THAT(result->title, ContainsSubstring("real sockets"));
+#endif
+}
+
+TEST_CASE("replay: a node that cannot be started is no L3", "[replay]") {
+    const sluice_test::temp_dir dir;
+    replay_options o = small_options(dir);
+    o.nodes = 2;
+    o.program = "/bin/false";
+    progress_bar progress(false);
+    CHECK_FALSE(run_replay(o, progress).ok());
+}
+
 TEST_CASE("replay: a row can be stopped, and says so", "[replay]") {
     const sluice_test::temp_dir dir;
     replay_options o = small_options(dir);
@@ -118,6 +167,7 @@ TEST_CASE("replay: a profile is measured, saved and used", "[replay]") {
     profile_options p;
     p.link_mbps = 500;
     p.repeats = 1;
+    p.nodes = 0;
     const auto profile = run_profile(p, progress);
     REQUIRE(profile.ok());
     CHECK(profile->fetch.fixed_s + profile->fetch.per_byte_s + profile->fetch.per_descriptor_s > 0);

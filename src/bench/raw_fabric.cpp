@@ -20,6 +20,8 @@
 
 #include <sluice/base/status.hpp>
 
+#include "process_usage.hpp"
+#include "quantile.hpp"
 #include "raw_target.hpp"
 
 extern char** environ;
@@ -27,23 +29,13 @@ extern char** environ;
 namespace sluice::bench {
 namespace {
 
-std::int64_t read_ns(clockid_t clock) noexcept {
+std::int64_t now_ns() noexcept {
     timespec t{};
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
-std::int64_t now_ns() noexcept { return read_ns(CLOCK_MONOTONIC); }
-
 double seconds_of(std::int64_t ns) noexcept { return static_cast<double>(ns) * 1e-9; }
-
-/// The value that `share` of them are below; reorders them.
-double quantile_us(std::vector<std::int64_t>& values, double share) {
-    const auto at = static_cast<std::size_t>(share * static_cast<double>(values.size() - 1));
-    const auto nth = values.begin() + static_cast<std::ptrdiff_t>(at);
-    std::nth_element(values.begin(), nth, values.end());
-    return static_cast<double>(*nth) * 1e-3;
-}
 
 /// What the target says first. Its end of the socket closes when it dies.
 absl::StatusOr<raw_hello> receive_hello(int socket) {
@@ -149,38 +141,37 @@ absl::Status raw_fabric::connect_endpoint(std::span<const std::byte> address) {
 
 absl::StatusOr<raw_figures> raw_fabric::read_blocks(const raw_reads& reads) {
     if (reads.remote.empty() || reads.remote.size() != reads.local.size() || reads.window == 0 ||
-        reads.window > max_window) {
+        reads.window > max_window || reads.pieces == 0 || reads.pieces > max_pieces) {
         return absl::InvalidArgumentError(fmt::format(
-            "{} remote and {} local blocks in a window of {}: must be equal, not 0, window at most "
-            "{}",
-            reads.remote.size(), reads.local.size(), reads.window, max_window));
+            "{} remote and {} local blocks in a window of {}, {} to a read: must be equal, not 0, "
+            "window at most {}, {} to a read",
+            reads.remote.size(), reads.local.size(), reads.window, reads.pieces, max_window,
+            max_pieces));
     }
-    clockid_t target_clock{};
-    const bool has_target_clock = clock_getcpuclockid(child_, &target_clock) == 0;
     took_ns_.clear();
     took_ns_.reserve(reads.remote.size());
     free_.clear();
     for (std::uint32_t i = 0; i < reads.window; ++i) {
         free_.push_back(i);
     }
-    issued_ = 0;
-    const std::int64_t target_cpu = has_target_clock ? read_ns(target_clock) : 0;
-    const std::int64_t cpu = read_ns(CLOCK_PROCESS_CPUTIME_ID);
+    issued_ = ended_ = 0;
+    const double target_cpu = cpu_seconds_of(child_);
+    const double cpu = cpu_seconds_of(getpid());
     const std::int64_t begin = now_ns();
     SLUICE_RETURN_IF_ERROR(run(reads));
     raw_figures out;
     out.seconds = seconds_of(now_ns() - begin);
-    out.cpu_s = seconds_of(read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu);
-    out.target_cpu_s = has_target_clock ? seconds_of(read_ns(target_clock) - target_cpu) : 0;
-    out.p50_us = quantile_us(took_ns_, 0.5);
-    out.p99_us = quantile_us(took_ns_, 0.99);
+    out.cpu_s = cpu_seconds_of(getpid()) - cpu;
+    out.target_cpu_s = cpu_seconds_of(child_) - target_cpu;
+    out.p50_us = quantile(took_ns_, 0.5) * 1e-3;
+    out.p99_us = quantile(took_ns_, 0.99) * 1e-3;
     return out;
 }
 
 absl::Status raw_fabric::run(const raw_reads& reads) {
     const bool wait = reads.completion == raw_completion::wait && can_wait();
     std::array<fi_cq_entry, 16> entries;
-    while (took_ns_.size() < reads.remote.size()) {
+    while (ended_ < reads.remote.size()) {
         SLUICE_RETURN_IF_ERROR(post(reads));
         const ssize_t got = fi_cq_read(end_.queue.get(), entries.data(), entries.size());
         if (got > 0) {
@@ -188,6 +179,7 @@ absl::Status raw_fabric::run(const raw_reads& reads) {
             for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
                 const slot& done = *static_cast<slot*>(entries[i].op_context);
                 took_ns_.push_back(now - done.posted_ns);
+                ended_ += done.blocks;
                 free_.push_back(static_cast<std::uint32_t>(&done - slots_.data()));
             }
         } else if (got != -FI_EAGAIN) {
@@ -204,17 +196,39 @@ absl::Status raw_fabric::post(const raw_reads& reads) {
     while (!free_.empty() && issued_ < reads.remote.size()) {
         slot& s = slots_[free_.back()];
         s.posted_ns = now_ns();
-        const ssize_t ret =
-            fi_read(end_.endpoint.get(), reads.local[issued_], reads.block_bytes, descriptor_,
-                    peer_, base_ + reads.remote[issued_], key_, &s.context);
+        s.blocks = std::min<std::size_t>(reads.pieces, reads.remote.size() - issued_);
+        const ssize_t ret = s.blocks > 1 ? post_pieces(reads, s)
+                                         : fi_read(end_.endpoint.get(), reads.local[issued_],
+                                                   reads.block_bytes, descriptor_, peer_,
+                                                   base_ + reads.remote[issued_], key_, &s.context);
         if (ret == -FI_EAGAIN) {
             return absl::OkStatus();
         }
         SLUICE_RETURN_IF_ERROR(raw_status(ret, "fi_read"));
         free_.pop_back();
-        ++issued_;
+        issued_ += s.blocks;
     }
     return absl::OkStatus();
+}
+
+ssize_t raw_fabric::post_pieces(const raw_reads& reads, slot& s) noexcept {
+    std::array<iovec, max_pieces> local;
+    std::array<fi_rma_iov, max_pieces> remote;
+    std::array<void*, max_pieces> descriptors;
+    descriptors.fill(descriptor_);
+    for (std::size_t i = 0; i < s.blocks; ++i) {
+        local[i] = {reads.local[issued_ + i], reads.block_bytes};
+        remote[i] = {base_ + reads.remote[issued_ + i], reads.block_bytes, key_};
+    }
+    fi_msg_rma message{};
+    message.msg_iov = local.data();
+    message.desc = descriptors.data();
+    message.iov_count = s.blocks;
+    message.addr = peer_;
+    message.rma_iov = remote.data();
+    message.rma_iov_count = s.blocks;
+    message.context = &s.context;
+    return fi_readmsg(end_.endpoint.get(), &message, FI_COMPLETION);
 }
 
 absl::Status raw_fabric::failure() noexcept {

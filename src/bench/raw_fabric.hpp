@@ -33,6 +33,9 @@ enum class raw_completion : std::uint8_t {
 struct raw_reads {
     std::uint64_t block_bytes = 0;
     std::uint32_t window = 1;  ///< reads in flight, 1 to max_window
+    /// Blocks to one read, 1 to max_pieces, which is then `fi_readmsg`: for `explain_fetch`. The
+    /// last read takes what is left.
+    std::uint32_t pieces = 1;
     raw_completion completion = raw_completion::wait;
     std::span<const std::uint64_t> remote;  ///< offsets in the target's pool, one per block
     std::span<std::byte* const> local;      ///< where each goes, inside the local pool
@@ -52,7 +55,8 @@ struct raw_figures {
 /// The other end is a child process that lives as long as this object. For one thread.
 class raw_fabric {
  public:
-    static constexpr std::uint32_t max_window = 64;
+    static constexpr std::uint32_t max_window = 128;
+    static constexpr std::uint32_t max_pieces = 4;
 
     /// Starts the target, connects and reads once.
     ///
@@ -71,14 +75,16 @@ class raw_fabric {
     [[nodiscard]] bool can_wait() const noexcept { return end_.queue_fd >= 0; }
 
     /// Reads all blocks, in order of posting.
-    /// \return kInvalidArgument: no blocks, spans of different sizes, or a window out of range;
-    ///         kUnavailable: a read failed. The object is of no use after that.
+    /// \return kInvalidArgument: no blocks, spans of different sizes, or a window or number of
+    /// pieces
+    ///         out of range; kUnavailable: a read failed. The object is of no use after that.
     [[nodiscard]] absl::StatusOr<raw_figures> read_blocks(const raw_reads& reads);
 
  private:
     struct slot {
         fi_context2 context{};  // first: completions name the slot by it
         std::int64_t posted_ns = 0;
+        std::size_t blocks = 0;
     };
 
     raw_fabric() = default;
@@ -86,6 +92,7 @@ class raw_fabric {
     absl::Status connect_endpoint(std::span<const std::byte> address);
     absl::Status run(const raw_reads& reads);
     absl::Status post(const raw_reads& reads);
+    ssize_t post_pieces(const raw_reads& reads, slot& s) noexcept;
     absl::Status failure() noexcept;
 
     pid_t child_ = -1;
@@ -99,7 +106,8 @@ class raw_fabric {
     // Of the run.
     std::vector<slot> slots_{max_window};
     std::vector<std::uint32_t> free_;
-    std::size_t issued_ = 0;
+    std::size_t issued_ = 0;  // blocks
+    std::size_t ended_ = 0;   // blocks
     std::vector<std::int64_t> took_ns_;
 };
 

@@ -99,7 +99,9 @@ absl::Status say(int fd, const raw_hello& hello) {
 
 }  // namespace
 
-raw_pool::raw_pool(std::uint64_t bytes) noexcept : pages_(detail::map_pages(bytes)) {
+raw_pool::raw_pool(std::uint64_t bytes) noexcept : pages_(detail::map_pages(bytes)) { fill(); }
+
+void raw_pool::fill() noexcept {
     constexpr std::size_t step = sizeof(std::uint64_t);
     for (std::size_t i = 0; i + step <= pages_.size(); i += step) {
         const std::uint64_t word = raw_pattern(i);

@@ -44,6 +44,8 @@ class raw_pool {
     raw_pool(const raw_pool&) = delete;
     raw_pool& operator=(const raw_pool&) = delete;
     [[nodiscard]] std::span<std::byte> pages() const noexcept { return pages_; }
+    /// The pattern again, where something else was read into it.
+    void fill() noexcept;
 
  private:
     std::span<std::byte> pages_;

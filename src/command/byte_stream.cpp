@@ -26,8 +26,7 @@ absl::Status file_error(const std::string& name, int error) {
                       : error == EACCES || error == EPERM ? absl::StatusCode::kPermissionDenied
                       : error == EISDIR                   ? absl::StatusCode::kInvalidArgument
                                                           : absl::StatusCode::kUnavailable;
-    return absl::Status(code,
-                        fmt::format("{}: {}", name, std::system_category().message(error)));
+    return absl::Status(code, fmt::format("{}: {}", name, std::system_category().message(error)));
 }
 
 /// Wakes a coroutine when a descriptor is ready.

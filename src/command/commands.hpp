@@ -13,6 +13,8 @@ void add_replay(CLI::App& app, int& exit_code);
 void add_profile(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_node(CLI::App& app, int& exit_code);
+void add_put(CLI::App& app, int& exit_code);
+void add_fetch(CLI::App& app, int& exit_code);
 void add_version(CLI::App& app, int& exit_code);
 
 /// Adds `fetch` to `bench`, and what it starts. In builds with the fabric transport.

@@ -2,6 +2,7 @@
 #include "fabric_options.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -9,20 +10,13 @@
 #include <fmt/format.h>
 
 #include <sluice/coro/sync_wait.hpp>
-#include <sluice/stage/await_operation.hpp>
 
 #include "node_reports.hpp"
 
 namespace sluice::command {
 namespace {
 
-task<std::vector<node_report>> ask(fabric_client& client) {
-    awaited<fabric_inspect> op;
-    fabric_store* const nodes = &client.store();
-    // Ends OK, whoever answered.
-    (void)co_await op.run(client.home(), [nodes](fabric_inspect& o) { nodes->inspect(o); });
-    co_return std::move(op.reports);
-}
+constexpr std::chrono::seconds patience{5};  // with nodes that are being connected to
 
 }  // namespace
 
@@ -49,7 +43,10 @@ absl::StatusOr<std::unique_ptr<fabric_client>> fabric_client::open(const fabric_
     o.provider = options.provider;
     o.replicas = options.replicas;
     o.checksums = options.checksums;
-    std::unique_ptr<fabric_client> out(new fabric_client);
+    // Nobody's first token waits for this: rather late than not at all. Another replica is no wait.
+    o.soft_timeout = options.replicas > 1 ? duration{0} : patience;
+    o.connect_timeout = patience;
+    std::unique_ptr<fabric_client> out(new fabric_client(options.replicas));
     absl::StatusOr<std::unique_ptr<fabric_store>> made = fabric_store::create(o, &out->home_);
     if (!made.ok()) {
         return made.status();
@@ -58,14 +55,16 @@ absl::StatusOr<std::unique_ptr<fabric_client>> fabric_client::open(const fabric_
     return out;
 }
 
-std::vector<node_report> fabric_client::inspect() { return drive(home_, ask(*this)); }
+std::vector<node_report> fabric_client::inspect() {
+    return drive(home_, ask_nodes(home_, *store_, patience));
+}
 
 absl::Status fabric_client::connect() {
     const std::vector<node_report> reports = inspect();
     if (std::any_of(reports.begin(), reports.end(), is_ready)) {
         return absl::OkStatus();
     }
-    return absl::UnavailableError("no node is ready:\n" + node_complaints(reports));
+    return absl::UnavailableError("no node is ready:" + node_complaints(reports));
 }
 
 absl::StatusOr<registered_memory> registered_memory::create(store& of, std::size_t bytes) {

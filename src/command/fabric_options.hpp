@@ -39,7 +39,8 @@ class fabric_client {
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<fabric_client>> open(
         const fabric_options& options);
 
-    /// Asks all nodes how they do; those that are being connected to, when they are.
+    /// Asks all nodes how they do; those that are being connected to, when they are, for 5 s at
+    /// most.
     [[nodiscard]] std::vector<node_report> inspect();
 
     /// Waits until the nodes are connected to.
@@ -49,11 +50,13 @@ class fabric_client {
 
     [[nodiscard]] thread_loop& home() noexcept { return home_; }
     [[nodiscard]] fabric_store& store() noexcept { return *store_; }
+    [[nodiscard]] std::uint32_t replicas() const noexcept { return replicas_; }
 
  private:
-    fabric_client() : home_("sluice") {}
+    explicit fabric_client(std::uint32_t replicas) : home_("sluice"), replicas_(replicas) {}
 
     thread_loop home_;
+    const std::uint32_t replicas_;
     std::unique_ptr<fabric_store> store_;
 };
 

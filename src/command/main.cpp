@@ -49,6 +49,8 @@ int run(int argc, char** argv) {
     command::add_profile(app, exit_code);
     command::add_bench(app, exit_code);
     command::add_node(app, exit_code);
+    command::add_put(app, exit_code);
+    command::add_fetch(app, exit_code);
     command::add_version(app, exit_code);
     try {
         app.parse(argc, argv);

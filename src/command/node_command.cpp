@@ -146,6 +146,9 @@ void add_node(CLI::App& app, int& exit_code) {
     sub->add_option("--provider", o.providers,
                     "libfabric provider to be read by; may be given several times")
         ->default_str("tcp");
+    sub->add_option("--congestion-control", o.congestion_control,
+                    "The kernel's, for reads over TCP; '': the system's choice")
+        ->capture_default_str();
     sub->add_option("--lease", flags->lease_s, "Seconds that a located block stays readable")
         ->check(number_between(0.1, 3600))
         ->capture_default_str();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node_reports.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -8,7 +10,9 @@
 #include <fmt/format.h>
 
 #include <sluice/base/status.hpp>
+#include <sluice/coro/sleep.hpp>
 #include <sluice/observe/table.hpp>
+#include <sluice/stage/await_operation.hpp>
 
 namespace sluice::command {
 namespace {
@@ -24,8 +28,8 @@ std::string_view state_text(const node_report& r) {
 }
 
 std::string uptime_text(duration uptime) {
-    const auto seconds =
-        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(uptime).count());
+    const auto seconds = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(uptime).count());
     if (seconds < 3600) {
         return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
     }
@@ -36,6 +40,27 @@ std::string uptime_text(duration uptime) {
 }
 
 }  // namespace
+
+task<std::vector<node_report>> ask_nodes(loop& home, fabric_store& nodes, duration patience) {
+    awaited<fabric_inspect> op;
+    fabric_store* const all = &nodes;
+    const auto start = [all](fabric_inspect& o) { all->inspect(o); };
+    const time_point limit = home.now() + patience;
+    for (;;) {
+        // Ends OK, whoever answered.
+        (void)co_await op.run(home, start);
+        // A node answers before blocks can be read from it.
+        const bool settled =
+            std::none_of(op.reports.begin(), op.reports.end(), [](const node_report& r) {
+                return r.health.state == node_state::connecting ||
+                       (r.health.state == node_state::ready && !r.answered);
+            });
+        if (settled || home.now() >= limit) {
+            co_return std::move(op.reports);
+        }
+        (void)co_await sleep_for(home, std::chrono::milliseconds(2));
+    }
+}
 
 bool is_ready(const node_report& report) noexcept {
     return report.health.state == node_state::ready && report.answered && !report.draining;
@@ -48,7 +73,7 @@ std::string node_complaints(std::span<const node_report> reports) {
             continue;
         }
         const std::string_view why = message_of(r.health.error);
-        out += fmt::format("  {}: {}{}{}\n", r.health.node, state_text(r), why.empty() ? "" : ": ",
+        out += fmt::format("\n  {}: {}{}{}", r.health.node, state_text(r), why.empty() ? "" : ": ",
                            why);
     }
     return out;
@@ -76,7 +101,11 @@ std::string node_text(std::span<const node_report> reports) {
         }
         table.rows.push_back(std::move(row));
     }
-    return render_table(table) + node_complaints(reports);
+    std::string out = render_table(table);
+    if (const std::string complaints = node_complaints(reports); !complaints.empty()) {
+        out += complaints.substr(1) + '\n';
+    }
+    return out;
 }
 
 nlohmann::ordered_json node_json(std::span<const node_report> reports) {

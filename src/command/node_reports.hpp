@@ -3,18 +3,26 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include <sluice/coro/loop.hpp>
+#include <sluice/coro/task.hpp>
 #include <sluice/fabric/fabric_store.hpp>
 
 namespace sluice::command {
 
+/// Asks all nodes how they do, and again those that are being connected to or are late, for as long
+/// as `patience`.
+[[nodiscard]] task<std::vector<node_report>> ask_nodes(loop& home, fabric_store& nodes,
+                                                       duration patience);
+
 /// Whether a node is ready and has answered, and takes puts.
 [[nodiscard]] bool is_ready(const node_report& report) noexcept;
 
-/// A line for each node that is not ready: its name, its state and what is wrong. Each ends with a
-/// line break; empty if all are ready.
+/// A line for each node that is not ready: its name, its state and what is wrong. Each begins with
+/// a line break; empty if all are ready.
 [[nodiscard]] std::string node_complaints(std::span<const node_report> reports);
 
 /// The nodes as a table, and what is wrong below it.

@@ -19,7 +19,10 @@ struct profile_options {
     double link_mbps = 0;  ///< MB/s of the link to L3; 0: not limited
     std::uint64_t seed = 1;
     unsigned repeats = 5;  ///< of each measured point
-    std::string json;      ///< file, "-" for standard output, or empty
+    unsigned nodes = 2;    ///< L3, as in `replay_options`
+    std::string provider = "tcp";
+    std::string program;
+    std::string json;  ///< file, "-" for standard output, or empty
     bool quiet = false;
 };
 

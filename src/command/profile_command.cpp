@@ -8,6 +8,7 @@
 #include <sluice/base/status.hpp>
 #include <sluice/observe/table.hpp>
 
+#include "../replay/l3_store.hpp"
 #include "commands.hpp"
 #include "output.hpp"
 #include "profile.hpp"
@@ -64,7 +65,17 @@ void add_profile(CLI::App& app, int& exit_code) {
     CLI::App* sub = app.add_subcommand(
         "profile", "Measure fetch, copy and compute on this machine and fit their costs");
     auto options = std::make_shared<profile_options>();
-    sub->add_option("--link-mbps", options->link_mbps, "MB/s of the link to L3; 0: not limited")
+    if (!sluice::replay::has_nodes()) {
+        options->nodes = 0;
+    }
+    sub->add_option("--nodes", options->nodes, "Memory nodes that L3 is made of, as for replay")
+        ->check(CLI::Range(0, 64))
+        ->capture_default_str();
+    sub->add_option("--provider", options->provider,
+                    "What moves blocks from and to the nodes, as fi_info names it")
+        ->capture_default_str();
+    sub->add_option("--link-mbps", options->link_mbps,
+                    "MB/s that the link to L3 is held to; 0: not limited")
         ->check(number_between(0, 1e6))
         ->capture_default_str();
     sub->add_option("--repeats", options->repeats, "Measurements of each point")

@@ -12,6 +12,7 @@
 
 #include <sluice/base/status.hpp>
 #include <sluice/coro/completion.hpp>
+#include <sluice/coro/event.hpp>
 #include <sluice/coro/sync_wait.hpp>
 #include <sluice/coro/when_all.hpp>
 #include <sluice/stage/await_operation.hpp>
@@ -41,6 +42,7 @@ class putting {
           at_once_(std::clamp<std::uint64_t>(half_ring / block_bytes, 1, most_at_once)),
           ring_(ring) {
         file_.block_bytes = block_bytes;
+        file_.checksum = sum_.value();
     }
 
     static std::size_t ring_bytes(std::uint64_t block_bytes) {
@@ -128,8 +130,7 @@ class putting {
         lookup.present = present;
         const auto start = [nodes](store_lookup& o) { nodes->lookup(o); };
         (void)co_await lookup.run(client_.home(), start);
-        already_there_ +=
-            static_cast<std::uint64_t>(std::count(present.begin(), present.end(), 1));
+        already_there_ += static_cast<std::uint64_t>(std::count(present.begin(), present.end(), 1));
     }
 
     // Also what is there already: a replica may be missing, and a node refuses a copy cheaply.
@@ -163,13 +164,12 @@ class putting {
             count += at->second;
             most = at->second > most->second ? at : most;
         }
-        const char* const why = most->first == absl::StatusCode::kResourceExhausted
-                                    ? "no room at their nodes"
-                                : most->first == absl::StatusCode::kUnavailable
-                                    ? "their nodes cannot be reached"
-                                : most->first == absl::StatusCode::kDeadlineExceeded
-                                    ? "their nodes did not answer in time"
-                                    : "their nodes refused them";
+        const char* const why =
+            most->first == absl::StatusCode::kResourceExhausted ? "no room at their nodes"
+            : most->first == absl::StatusCode::kUnavailable     ? "their nodes cannot be reached"
+            : most->first == absl::StatusCode::kDeadlineExceeded
+                ? "their nodes did not answer in time"
+                : "their nodes refused them";
         return absl::Status(most->first, fmt::format("{} of {} blocks could not be put: {}", count,
                                                      file_.blocks(), why));
     }
@@ -204,8 +204,9 @@ task<absl::Status> put_manifest(fabric_client& client, const file_keys& keys,
     };
     absl::Status status = co_await put.run(client.home(), start);
     if (!status.ok()) {
-        status = absl::Status(status.code(), "the manifest could not be put: its node is down, or "
-                                             "it has no room");
+        status = absl::Status(status.code(),
+                              "the manifest could not be put: its node is down, or "
+                              "it has no room");
     }
     co_return status;
 }
@@ -260,6 +261,16 @@ absl::StatusOr<bool> is_same(byte_source& from, const file_manifest& there,
     return *sum == there.checksum;
 }
 
+/// Without a manifest. Of several replicas the ones that answer are enough: none of them has it.
+bool may_be_put(const absl::Status& manifest, const fabric_client& client) {
+    switch (manifest.code()) {
+    case absl::StatusCode::kNotFound: return true;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded: return client.replicas() > 1;
+    default: return false;
+    }
+}
+
 }  // namespace
 
 task<absl::StatusOr<file_manifest>> read_manifest(fabric_client& client, const file_keys& keys) {
@@ -284,8 +295,8 @@ task<absl::StatusOr<file_manifest>> read_manifest(fabric_client& client, const f
         co_return absl::DataLossError("the file's manifest came damaged");
     case absl::StatusCode::kNotFound: co_return absl::NotFoundError("no such file is stored");
     default:
-        co_return absl::Status(status.code(), "the node that has the file's manifest does not "
-                                              "answer");
+        co_return absl::Status(status.code(),
+                               "a node that may have the file's manifest does not answer");
     }
     co_return decode(memory->bytes().first<manifest_bytes>());
 }
@@ -294,14 +305,13 @@ absl::StatusOr<put_file_result> put_file(fabric_client& client, byte_source& fro
                                          const put_file_options& options) {
     SLUICE_RETURN_IF_ERROR(check({from.size().value_or(0), options.block_bytes, 0}));
     const file_keys keys(options.name);
-    auto ring =
-        registered_memory::create(client.store(), putting::ring_bytes(options.block_bytes));
+    auto ring = registered_memory::create(client.store(), putting::ring_bytes(options.block_bytes));
     SLUICE_RETURN_IF_ERROR(ring.status());
 
     absl::StatusOr<file_manifest> there = drive(client.home(), read_manifest(client, keys));
     if (there.status().code() == absl::StatusCode::kDataLoss && options.replace) {
         there = file_manifest{0, options.block_bytes, 0};
-    } else if (!there.ok() && there.status().code() != absl::StatusCode::kNotFound) {
+    } else if (!there.ok() && !may_be_put(there.status(), client)) {
         return there.status();
     }
     if (there.ok() && options.replace) {

@@ -16,6 +16,7 @@
 #include <sluice/observe/table.hpp>
 #include <sluice/sched/policy_registry.hpp>
 
+#include "../replay/l3_store.hpp"
 #include "commands.hpp"
 #include "output.hpp"
 #include "plugins.hpp"
@@ -103,7 +104,18 @@ void add_replay(CLI::App& app, int& exit_code) {
     sub->add_option("--seed", o.seed, "Seed of everything drawn")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    sub->add_option("--link-mbps", o.link_mbps, "MB/s of the link to L3; 0: chosen")
+    if (!sluice::replay::has_nodes()) {
+        o.nodes = 0;
+    }
+    sub->add_option("--nodes", o.nodes,
+                    "Memory nodes that L3 is made of, started as child processes; 0: L3 is a store "
+                    "in this process")
+        ->check(CLI::Range(0, 64))
+        ->capture_default_str();
+    sub->add_option("--provider", o.provider,
+                    "What moves blocks from and to the nodes, as fi_info names it")
+        ->capture_default_str();
+    sub->add_option("--link-mbps", o.link_mbps, "MB/s that the link to L3 is held to; 0: chosen")
         ->check(number_between(0, 1e6))
         ->capture_default_str();
     sub->add_option("--offered-load", o.offered_load,

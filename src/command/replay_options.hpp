@@ -34,8 +34,11 @@ struct replay_options {
     std::size_t requests = 200;
     workload::warm_mode warm = workload::warm_mode::full;
     std::uint64_t seed = 1;
-    double link_mbps = 0;        ///< MB/s of the link to L3; 0: chosen by measured compute
-    double offered_load = 0.90;  ///< of the coupled baseline
+    unsigned nodes = 2;            ///< memory nodes, as child processes; 0: L3 in this process
+    std::string provider = "tcp";  ///< what moves blocks from and to them
+    std::string program;           ///< that knows the subcommand `node`; empty: this one
+    double link_mbps = 0;          ///< MB/s of the link to L3; 0: chosen by measured compute
+    double offered_load = 0.90;    ///< of the coupled baseline
     std::uint32_t mean_tokens = 512;
     std::uint32_t clip_tokens = 32'768;
     std::vector<std::string> configs{"recompute", "coupled", "async", "pipelined"};

@@ -84,8 +84,8 @@ absl::StatusOr<std::shared_ptr<domain>> domain::open(const std::string& provider
     }
     out->fabric_.reset(fabric);
     // The descriptor of "net" is always ready.
-    out->limits_.waits = std::string_view(info->fabric_attr->prov_name) != "net" &&
-                         offers_wait(fabric, *info);
+    out->limits_.waits =
+        std::string_view(info->fabric_attr->prov_name) != "net" && offers_wait(fabric, *info);
     fid_domain* handle = nullptr;
     if (const int ret = fi_domain(fabric, info.get(), &handle, nullptr); ret != 0) {
         return fabric_status(ret, "fi_domain");

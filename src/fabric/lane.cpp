@@ -10,6 +10,8 @@
 #include <rdma/fi_eq.h>
 #include <rdma/fi_errno.h>
 
+#include "provider_sockets.hpp"
+
 namespace sluice::fabric {
 namespace {
 
@@ -120,6 +122,7 @@ std::vector<std::byte> lane::endpoint() const {
 
 absl::Status lane::connect(const destination& to) {
     domain& d = *domain_;
+    peer_name_ = to.endpoint;
     if (d.limits().connected) {
         if (absl::Status status = make_endpoint(&to.endpoint); !status.ok()) {
             return status;
@@ -269,6 +272,7 @@ bool lane::read_events() noexcept {
         if (event == FI_CONNECTED && !ready_) {
             ready_ = true;
             event_watch_.expect(false);
+            set_congestion_control_to(peer_name_, congestion_control_);
             owner_->on_ready();
         } else if (event == FI_SHUTDOWN) {
             breaks(absl::UnavailableError("the node closed the data connection"));
@@ -288,11 +292,30 @@ void lane::shut() noexcept {
     ready_ = false;
     event_watch_.stop();
     queue_watch_.stop();
+    if (in_flight_ > 0 && !domain_->limits().connected) {
+        sever();
+    }
     endpoint_.reset();
     // Completions that are still in the queue belong to transfers that are given back now.
     addresses_.reset();
     queue_.reset();
     events_.reset();
+}
+
+// ofi_rxm 1.17 crashes when an endpoint is closed with a read half received. With its connection
+// gone first, the read fails, and closing is safe.
+void lane::sever() noexcept {
+    shut_connections_to(peer_name_);
+    std::array<fi_cq_entry, events_per_round> entries;
+    for (std::size_t left = 2 * most_in_flight; left > 0; --left) {
+        const ssize_t count = fi_cq_read(queue_.get(), entries.data(), entries.size());
+        if (count == -FI_EAVAIL) {
+            fi_cq_err_entry error{};
+            fi_cq_readerr(queue_.get(), &error, 0);
+        } else if (count <= 0) {
+            break;
+        }
+    }
 }
 
 }  // namespace sluice::fabric

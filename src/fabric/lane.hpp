@@ -7,6 +7,8 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <sys/uio.h>
@@ -68,6 +70,9 @@ class lane {
         std::array<std::byte, 16> ticket{};
     };
 
+    /// Of TCP connections; empty: the system's. See provider_sockets.hpp.
+    void use_congestion_control(std::string name) { congestion_control_ = std::move(name); }
+
     /// Makes the endpoint. A datagram lane is then ready for `connect`, and has an address to tell.
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<lane>> open(loop& on,
                                                                     std::shared_ptr<domain> d,
@@ -118,6 +123,7 @@ class lane {
     void finish(transfer& t, absl::Status status) noexcept;
     void unlink(transfer& t) noexcept;
     void shut() noexcept;
+    void sever() noexcept;
     void breaks(absl::Status why);
 
     loop& loop_;
@@ -132,6 +138,8 @@ class lane {
     queue_watch event_watch_;
     queue_watch queue_watch_;
     fi_addr_t peer_ = FI_ADDR_UNSPEC;
+    std::vector<std::byte> peer_name_;
+    std::string congestion_control_;
 
     bool ready_ = false;
     bool broken_ = false;

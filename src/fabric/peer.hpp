@@ -61,6 +61,7 @@ struct put_item {
 struct peer_settings {
     loop* on = nullptr;
     std::string provider;
+    std::string congestion_control;
     std::optional<wire::shared_secret> secret;
     std::uint32_t connections = 1;
     std::uint64_t bytes_in_flight = 0;
@@ -273,6 +274,7 @@ class peer final : wire::connection::owner {
     wire::remote_memory pool_;
     wire::remote_memory staging_;
     double bytes_per_second_ = 0;
+    time_point stirred_at_{};
     alignas(64) std::array<std::byte, 4096> scratch_{};
 
     item_queue<read_item> to_locate_;

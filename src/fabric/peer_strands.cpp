@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+
 #include <fmt/format.h>
 
 #include "peer.hpp"
 
 namespace sluice::fabric {
+namespace {
+
+constexpr duration stir_every = std::chrono::milliseconds(200);
+
+}  // namespace
 
 void peer::open_strands() {
     if (domain_ == nullptr) {
@@ -33,6 +41,7 @@ void peer::open_strand(strand& s) {
         return;
     }
     s.lane = *std::move(opened);
+    s.lane->use_congestion_control(settings_.congestion_control);
     s.broken = false;
     wire::open_lane request;
     request.provider = settings_.provider;
@@ -157,6 +166,11 @@ void peer::transferred(strand& s, transfer& t, absl::Status status) {
     if (t.user == nullptr) {
         come_back();  // a probe's
         return;
+    }
+    if (!domain_->limits().waits && now - stirred_at_ > stir_every) {
+        // Where the node has nothing to wait on, it looks often only while it is asked something.
+        stirred_at_ = now;
+        ask<wire::pong>(wire::ping{}, [](const absl::StatusOr<wire::pong>&) {});
     }
     const double seconds = to_seconds(now - std::max(t.posted_at, s.last_end));
     s.last_end = now;

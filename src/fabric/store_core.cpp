@@ -21,6 +21,7 @@ store_core::store_core(loop& on, const fabric_store_options& options, wire::shar
       wake_(*this) {
     settings_.on = &loop_;
     settings_.provider = options.provider;
+    settings_.congestion_control = options.congestion_control;
     settings_.secret = std::move(secret);
     settings_.connections = options.connections;
     settings_.bytes_in_flight = options.bytes_in_flight;

@@ -12,6 +12,7 @@
 #include <rdma/fi_errno.h>
 
 #include "../wire/secret.hpp"
+#include "provider_sockets.hpp"
 
 namespace sluice::fabric {
 namespace {
@@ -229,6 +230,8 @@ bool target::read_events() noexcept {
             const info_ptr info(entry.info);
             accept(*info, std::span(buffer).subspan(sizeof entry,
                                                     static_cast<std::size_t>(size) - sizeof entry));
+        } else if (event == FI_CONNECTED) {
+            set_congestion_control_at(endpoint_name_, congestion_control_);
         } else if (event == FI_SHUTDOWN) {
             guests_.erase(entry.fid);
         }

@@ -51,6 +51,9 @@ class target {
     /// Ends what `client` has: afterwards nothing touches its staging area.
     void expel(std::uint64_t client) noexcept;
 
+    /// Of clients' TCP connections from now on; empty: the system's. See provider_sockets.hpp.
+    void use_congestion_control(std::string name) { congestion_control_ = std::move(name); }
+
     /// A client asked for something: it will read soon. Matters where there is nothing to wait on.
     void stir() noexcept;
 
@@ -79,6 +82,7 @@ class target {
     loop& loop_;
     std::shared_ptr<domain> domain_;
     std::vector<std::byte> endpoint_name_;
+    std::string congestion_control_;
 
     // Closed in the reverse order.
     region pool_;

@@ -28,15 +28,15 @@ tuning tune(const provider_limits& limits, std::uint64_t bytes_in_flight) {
     } else {
         out.segments = std::min(limits.segments, pieces);
         out.buffers = std::min(limits.buffers, pieces);
-        out.message_bytes = mib;
+        out.message_bytes = 512 * kib;
         out.bytes_in_flight = 4 * mib;
         out.reasons.push_back(fmt::format(
             "up to {} pieces of the node's and {} of our memory to a read: the provider's limit; "
             "the cost of a small read is the message, not the bytes",
             out.segments, out.buffers));
         out.reasons.emplace_back(
-            "up to 1 MiB to a read: beyond that the message costs nothing "
-            "any more, and the first block waits for the last");
+            "up to 512 KiB to a read: beyond that a message costs next to "
+            "nothing, and the first block would wait for the last");
         out.reasons.emplace_back(
             "4 MiB in flight: covers the round trip; more only waits in "
             "socket buffers and falls out of the cache");

@@ -81,7 +81,7 @@ void guest::on_alarm() {
     if (state_ == state::rejected) {
         dismiss(absl::UnauthenticatedError(
                     "the client does not know the secret; give both the same secret file"),
-                0);
+                rejected_id_);
     } else {
         dismiss(absl::DeadlineExceededError("the handshake took too long"), 0);
     }
@@ -119,6 +119,7 @@ void guest::greet(const wire::frame& f) {
     if (absl::IsUnauthenticated(welcome.status())) {
         service_.counts.rejected.add();
         state_ = state::rejected;
+        rejected_id_ = f.id;
         service_.on.arm(alarm_, saturating_add(service_.on.now(), rejection_delay));
         return;
     }

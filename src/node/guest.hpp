@@ -101,6 +101,7 @@ class guest final : wire::connection::owner, intake::client {
     const std::uint64_t number_;
     const absl::Status unwanted_;
     state state_ = state::greeting;
+    std::uint64_t rejected_id_ = 0;  // what is answered late
     wire::node_handshake handshake_;
     alarm alarm_;
     mapped staging_;

@@ -43,12 +43,12 @@ absl::StatusOr<std::unique_ptr<server>> server::open(loop& on, const memory_node
         return absl::ResourceExhaustedError(
             fmt::format("memory_node: the system gives no {} bytes of memory", options.memory));
     }
-    if (options.touch) {
-        detail::pin_pages(memory.bytes());
-    }
     std::unique_ptr<server> out(new server(on, *std::move(secret), std::move(memory), options));
     if (absl::Status status = out->open_providers(at->host); !status.ok()) {
         return status;
+    }
+    if (options.touch) {  // behind what fails fast, and before clients come
+        detail::pin_pages(out->service_.memory.bytes());
     }
     if (absl::Status status = out->open_doors(*at); !status.ok()) {
         return status;
@@ -86,6 +86,7 @@ absl::Status server::open_providers(const std::string& host) {
         if (!t.ok()) {
             return annotate(t.status(), fmt::format("memory_node: provider '{}'", name));
         }
+        (*t)->use_congestion_control(options_.congestion_control);
         const bool connected = (*t)->kind() == wire::endpoint_kind::connected;
         counter& lanes = service_.counts.lanes_of(name, connected ? "connected" : "datagram");
         service_.providers.push_back({name, *std::move(t), &lanes});

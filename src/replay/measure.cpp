@@ -13,7 +13,6 @@
 #include <sluice/coro/sync_wait.hpp>
 #include <sluice/coro/thread_loop.hpp>
 #include <sluice/device/host_device.hpp>
-#include <sluice/store/memory_store.hpp>
 
 #include "../workload/random.hpp"
 #include "engine.hpp"
@@ -101,12 +100,14 @@ absl::Status measure_copies(const tiny_llm::model& model, std::uint32_t block_to
     return status;
 }
 
-absl::Status measure_fetches(std::uint64_t block_bytes, double link_rate, unsigned repeats,
-                             std::vector<cost_sample>& samples) {
+absl::Status measure_fetches(const l3_spec& where, std::uint64_t block_bytes, double link_rate,
+                             unsigned repeats, std::vector<cost_sample>& samples) {
     constexpr std::size_t most = batch_sizes.back();
-    auto l3 = memory_store::create({.capacity = 2 * most * (block_bytes + 64)});
+    std::vector<std::byte> memory(block_bytes * most, std::byte{1});  // outlives the store
+    auto l3 = open_l3(where, 2 * most * (block_bytes + 64), 0);
     SLUICE_RETURN_IF_ERROR(l3.status());
-    std::vector<std::byte> memory(block_bytes * most, std::byte{1});
+    store& blocks = (*l3)->blocks();
+    SLUICE_RETURN_IF_ERROR(blocks.register_memory(memory));
     std::deque<counted<store_put>> puts(most);
     std::deque<counted<store_get>> gets(most);
     for (std::size_t i = 0; i < most; ++i) {
@@ -119,12 +120,14 @@ absl::Status measure_fetches(std::uint64_t block_bytes, double link_rate, unsign
     {
         thread_loop home("sluice-profile");
         SLUICE_RETURN_IF_ERROR(home.start());
-        const auto put = [&](std::span<store_put* const> batch) { (*l3)->put(batch); };
+        const auto put = [&](std::span<store_put* const> batch) { blocks.put(batch); };
         SLUICE_RETURN_IF_ERROR(sync_wait(home, time_batch(home, puts, most, put)).status());
     }
     SLUICE_RETURN_IF_ERROR((*l3)->set_link_rate(link_rate));
-    const auto get = [&](std::span<store_get* const> batch) { (*l3)->get(batch); };
-    return measure_batches(gets, block_bytes, 1, repeats, get, samples);
+    const auto get = [&](std::span<store_get* const> batch) { blocks.get(batch); };
+    absl::Status status = measure_batches(gets, block_bytes, 1, repeats, get, samples);
+    blocks.unregister_memory(memory);
+    return status;
 }
 
 }  // namespace
@@ -182,12 +185,12 @@ absl::StatusOr<load_coefficients> measure_copy(const tiny_llm::model& model,
     return fit_load(samples);
 }
 
-absl::StatusOr<load_coefficients> measure_fetch(std::uint64_t block_bytes, double link_rate,
-                                                unsigned repeats) {
+absl::StatusOr<load_coefficients> measure_fetch(const l3_spec& where, std::uint64_t block_bytes,
+                                                double link_rate, unsigned repeats) {
     std::vector<cost_sample> samples;
     for (const std::uint64_t bytes :
          {block_bytes, std::max<std::uint64_t>(block_bytes / smaller, 1)}) {
-        SLUICE_RETURN_IF_ERROR(measure_fetches(bytes, link_rate, repeats, samples));
+        SLUICE_RETURN_IF_ERROR(measure_fetches(where, bytes, link_rate, repeats, samples));
     }
     return fit_load(samples);
 }

@@ -9,6 +9,8 @@
 
 #include <tiny_llm/model.hpp>
 
+#include "l3_store.hpp"
+
 namespace sluice::replay {
 
 // Measures a stage on this machine and fits its cost. The best of `repeats` counts at each point:
@@ -25,9 +27,10 @@ namespace sluice::replay {
                                                              std::uint32_t block_tokens,
                                                              unsigned repeats);
 
-/// Gets of 1 to 32 blocks, of two sizes, from a store in this process, over a link of that rate (0:
+/// Gets of 1 to 32 blocks, of two sizes, from an L3 of that kind, over a link of that rate (0:
 /// unlimited).
-[[nodiscard]] absl::StatusOr<load_coefficients> measure_fetch(std::uint64_t block_bytes,
+[[nodiscard]] absl::StatusOr<load_coefficients> measure_fetch(const l3_spec& where,
+                                                              std::uint64_t block_bytes,
                                                               double link_rate, unsigned repeats);
 
 }  // namespace sluice::replay

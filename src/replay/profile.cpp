@@ -35,7 +35,9 @@ absl::StatusOr<profile_result> run_profile(const profile_options& options, progr
     SLUICE_RETURN_IF_ERROR(copy.status());
     out.copy = *copy;
     progress.advance();
-    auto fetch = replay::measure_fetch(block_bytes, options.link_mbps * 1e6, options.repeats);
+    const replay::l3_spec where{options.nodes, options.provider, options.program, nullptr};
+    auto fetch =
+        replay::measure_fetch(where, block_bytes, options.link_mbps * 1e6, options.repeats);
     SLUICE_RETURN_IF_ERROR(fetch.status());
     out.fetch = *fetch;
     progress.advance();
@@ -43,6 +45,7 @@ absl::StatusOr<profile_result> run_profile(const profile_options& options, progr
     out.facts = {
         {"link", options.link_mbps > 0 ? fmt::format("{:g} MB/s", options.link_mbps)
                                        : std::string("not limited")},
+        {"nodes", fmt::format("{}", options.nodes)},
         {"block", fmt::format("{} tokens, {} bytes", block_tokens, block_bytes)},
         {"model", fmt::format("tiny_llm, {} kernels", model->kernel_name())},
         {"machine", fmt::format("{} hardware threads", std::thread::hardware_concurrency())},

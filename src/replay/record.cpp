@@ -19,8 +19,7 @@ absl::StatusOr<row_store> row_store::open(const setting& s) {
     if (s.warm == workload::warm_mode::full) {
         return row_store(s.l3.get(), nullptr);
     }
-    absl::StatusOr<std::unique_ptr<memory_store>> own =
-        memory_store::create({.capacity = s.l3_bytes, .link_rate = s.link_rate});
+    absl::StatusOr<std::unique_ptr<l3_store>> own = open_l3(s.where, s.l3_bytes, s.link_rate);
     if (!own.ok()) {
         return own.status();
     }

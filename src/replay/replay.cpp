@@ -34,6 +34,11 @@ constexpr double load_tolerance = 0.02;
 constexpr auto patience = std::chrono::seconds(20);  // with a load that does not come out right
 constexpr unsigned quick_repeats = 5;
 
+std::string medium(const std::string& provider) {
+    const bool sockets = provider.starts_with("tcp") || provider == "sockets";
+    return (sockets ? "real sockets, by " : "") + provider;
+}
+
 /// One run of `sluice replay`.
 class experiment {
  public:
@@ -72,6 +77,7 @@ class experiment {
     progress_bar& progress_;
     experiment_result out_;
     loaded_trace trace_;
+    replay::l3_faults faults_;  // outlives the stores
     std::optional<tiny_llm::model> model_;
     setting s_;
     profile_result profile_;
@@ -98,6 +104,7 @@ absl::Status experiment::make_workload() {
     SLUICE_RETURN_IF_ERROR(load.status());
     s_.load = std::move(*load);
     s_.warm = o_.warm;
+    s_.where = {o_.nodes, o_.provider, o_.program, &faults_};
     config.max_tokens =
         std::max<std::size_t>(config.max_tokens, workload::summarize(s_.load).max_tokens);
     auto model = tiny_llm::model::create(config);
@@ -146,7 +153,7 @@ absl::Status experiment::make_costs() {
     // A profile of this very link is used as it is.
     const double implied = profile_.fetch.per_byte_s > 0 ? 1 / profile_.fetch.per_byte_s : 0;
     if (!profile_given_ || std::abs(implied - s_.link_rate) > 0.05 * s_.link_rate) {
-        auto fetch = replay::measure_fetch(s_.block_bytes(), s_.link_rate, quick_repeats);
+        auto fetch = replay::measure_fetch(s_.where, s_.block_bytes(), s_.link_rate, quick_repeats);
         SLUICE_RETURN_IF_ERROR(fetch.status());
         profile_.fetch = *fetch;
         if (profile_given_) {
@@ -274,8 +281,14 @@ absl::Status experiment::run_pipelined(const replay::pipelined_row& row) {
 void experiment::describe() {
     const workload::workload_summary w = workload::summarize(s_.load);
     const double rate = workload::arrival_rate(s_.load);
-    const std::string mb = fmt::format("{:g} MB/s", s_.link_rate / 1e6);
+    const bool far = s_.where.nodes > 0;
+    const std::string mb =
+        fmt::format("{:g} MB/s{}", s_.link_rate / 1e6, far ? ", a cap that the client keeps" : "");
     out_.title = "sluice replay: real bytes, real compute";
+    if (far) {
+        out_.title += fmt::format("; L3 is {} memory nodes over {}", s_.where.nodes,
+                                  medium(s_.where.provider));
+    }
     fact("trace", trace_.description);
     fact("workload",
          fmt::format("{} requests of {:.0f} tokens on average (cv {:.2f}, most {}), {:.0f} % of "
@@ -287,6 +300,10 @@ void experiment::describe() {
     fact("warm", s_.warm == workload::warm_mode::full
                      ? "full: all but the last block of each request is in L3"
                      : "trace: L3 holds what earlier requests of the row made");
+    fact("nodes", far ? fmt::format("{}", s_.where.nodes) : "0: L3 is a store in this process");
+    if (far) {
+        fact("provider", s_.where.provider);
+    }
     fact("link", fmt::format("{}{}, {} a request if nothing is cached nearer", mb,
                              link_chosen_ ? " (chosen)" : "",
                              format_bytes(static_cast<std::uint64_t>(mean_load_bytes_))));
@@ -310,6 +327,13 @@ void experiment::describe() {
     fact("machine", fmt::format("{} hardware threads", std::thread::hardware_concurrency()));
     if (!trace_.note.empty()) {
         note(trace_.note);
+    }
+    s_.l3.reset();  // adds its faults
+    if (faults_.any()) {
+        note(
+            fmt::format("L3 had faults: {} gets missed, {} came damaged, {} had no answer; {} "
+                        "nodes were lost. What was not loaded was computed.",
+                        faults_.missed, faults_.damaged, faults_.failed, faults_.nodes_lost));
     }
     if (rate > 0 && std::abs(out_.coupled_offered_load - o_.offered_load) > load_tolerance) {
         note(

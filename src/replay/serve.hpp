@@ -11,12 +11,12 @@
 
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/observe/result.hpp>
-#include <sluice/store/memory_store.hpp>
 
 #include "../command/progress.hpp"
 #include "../workload/workload.hpp"
 #include "baseline.hpp"
 #include "engine.hpp"
+#include "l3_store.hpp"
 
 namespace sluice::replay {
 
@@ -28,7 +28,8 @@ struct setting {
     std::vector<prompt> prompts;  ///< by request
     std::vector<double> t0_s;     ///< by request; empty: not measured yet
 
-    std::unique_ptr<memory_store> l3;  ///< warm_mode::full: filled before the first row
+    l3_spec where;
+    std::unique_ptr<l3_store> l3;  ///< warm_mode::full: filled before the first row
     std::uint64_t l3_bytes = 0;
     double link_rate = 0;  ///< bytes per second
     std::uint32_t l1_blocks = 0;
@@ -52,13 +53,13 @@ struct setting {
 class row_store {
  public:
     [[nodiscard]] static absl::StatusOr<row_store> open(const setting& s);
-    [[nodiscard]] memory_store& operator*() const noexcept { return own_ ? *own_ : *shared_; }
+    [[nodiscard]] store& operator*() const noexcept { return (own_ ? *own_ : *shared_).blocks(); }
 
  private:
-    explicit row_store(memory_store* shared, std::unique_ptr<memory_store> own) noexcept
+    explicit row_store(l3_store* shared, std::unique_ptr<l3_store> own) noexcept
         : shared_(shared), own_(std::move(own)) {}
-    memory_store* shared_;
-    std::unique_ptr<memory_store> own_;
+    l3_store* shared_;
+    std::unique_ptr<l3_store> own_;
 };
 
 /// A row of the pipeline.

@@ -59,10 +59,11 @@ absl::Status check_stored(const setting& s) {
         const auto keys = warm_keys(r);
         wanted.insert(keys.begin(), keys.end());
     }
-    const std::uint64_t there = s.l3->stats().blocks;
-    if (there != wanted.size()) {
+    const absl::StatusOr<std::uint64_t> there = s.l3->block_count();
+    SLUICE_RETURN_IF_ERROR(there.status());
+    if (*there != wanted.size()) {
         return absl::InternalError(
-            fmt::format("L3 holds {} blocks after the producer, not {}", there, wanted.size()));
+            fmt::format("L3 holds {} blocks after the producer, not {}", *there, wanted.size()));
     }
     return absl::OkStatus();
 }
@@ -76,7 +77,7 @@ absl::Status produce(setting& s, command::progress_bar& progress) {
     auto gpu = host_device::create();
     SLUICE_RETURN_IF_ERROR(gpu.status());
     if (fill) {
-        auto l3 = memory_store::create({.capacity = s.l3_bytes});
+        auto l3 = open_l3(s.where, s.l3_bytes, 0);
         SLUICE_RETURN_IF_ERROR(l3.status());
         s.l3 = std::move(*l3);
     }
@@ -85,7 +86,7 @@ absl::Status produce(setting& s, command::progress_bar& progress) {
     o.block_tokens = s.load.block_tokens;
     o.compute = &(*eng)->model_thread();
     o.device = gpu->get();
-    o.store = s.l3.get();
+    o.store = fill ? &s.l3->blocks() : nullptr;
     o.l2_bytes = s.l2_blocks * s.block_bytes();
     o.write_back_share = 1;  // nothing else needs L2 here
     auto pipe = pipeline::create(std::move(o));

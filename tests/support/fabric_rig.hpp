@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <unistd.h>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include <sluice/coro/thread_loop.hpp>
@@ -24,7 +26,16 @@ inline const std::string test_secret = "a secret of the tests, not of anybody";
 class test_node {
  public:
     explicit test_node(memory_node_options options = small()) : options_(std::move(options)) {
-        start();
+        // Below the ports that the system gives to outgoing connections, so that nobody has it when
+        // the node comes back.
+        static std::atomic<unsigned> next{static_cast<unsigned>(::getpid()) * 37u};
+        absl::Status status = absl::AlreadyExistsError("");
+        while (status.code() == absl::StatusCode::kAlreadyExists) {
+            options_.listen = "tcp://127.0.0.1:" + std::to_string(15'000 + next++ % 17'000);
+            status = open();
+        }
+        REQUIRE(status.ok());
+        REQUIRE(loop_->start().ok());
     }
     ~test_node() { stop(); }
 
@@ -35,15 +46,11 @@ class test_node {
         return o;
     }
 
-    /// Starts where it was, if it was there before.
+    /// Starts where it was.
     void start() {
-        loop_ = std::make_unique<thread_loop>("test-node");
-        absl::StatusOr<std::unique_ptr<memory_node>> node =
-            memory_node::create(options_, loop_.get());
-        INFO(node.status().ToString());
-        REQUIRE(node.ok());
-        node_ = *std::move(node);
-        options_.listen = node_->address();
+        const absl::Status status = open();
+        INFO(status.ToString());
+        REQUIRE(status.ok());
         REQUIRE(loop_->start().ok());
     }
     void stop() {
@@ -75,6 +82,16 @@ class test_node {
     memory_node* operator->() { return node_.get(); }
 
  private:
+    absl::Status open() {
+        loop_ = std::make_unique<thread_loop>("test-node");
+        absl::StatusOr<std::unique_ptr<memory_node>> node =
+            memory_node::create(options_, loop_.get());
+        if (node.ok()) {
+            node_ = *std::move(node);
+        }
+        return node.status();
+    }
+
     struct block : work {
         block()
             : work([](work& w) noexcept {

@@ -36,6 +36,9 @@ struct fabric_store_options {
     std::uint32_t connections = 1;
     /// Of reads per node; 0: the provider's (4 MiB on TCP, where more only waits).
     std::uint64_t bytes_in_flight = 0;
+    /// The kernel's congestion control for puts over TCP, where this process may choose it; empty:
+    /// the system's. One that does not pace suits a private network: see docs/transport.md.
+    std::string congestion_control = "cubic";
     /// After which the next replica is asked: of one transfer or message. 0: the larger of 250 ms
     /// and 4 times what is predicted from the rate seen so far.
     duration soft_timeout{0};
