@@ -87,10 +87,12 @@ class history {
     static sluice::fabric_store_options options(std::deque<test_node>& nodes, std::uint64_t seed) {
         nodes.resize(3);
         auto o = test_client::of({&nodes[0], &nodes[1], &nodes[2]});
-        o.replicas = 1 + seed % 3;
+        o.replicas = static_cast<std::uint32_t>(1 + seed % 3);
         o.checksums = seed % 4 != 0;
-        o.connections = 1 + seed % 2;
-        o.soft_timeout = 20ms;  // so that hanging costs little time
+        o.connections = static_cast<std::uint32_t>(1 + seed % 2);
+        // So that hanging costs little time.
+        o.soft_timeout = 20ms;
+        o.connect_timeout = 100ms;
         return o;
     }
 

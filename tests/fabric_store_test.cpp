@@ -349,6 +349,118 @@ TEST_CASE("fabric_store: a draining node finishes, refuses puts, and is left") {
     CHECK(client.put(2, block_of(2, 64)) == StatusCode::kUnavailable);
 }
 
+// Damages a block on the node's own loop.
+void damage(test_node& node, std::uint64_t key) {
+    struct drill : sluice::work {
+        drill(sluice::memory_node& n, std::uint64_t k)
+            : work([](work& w) noexcept {
+                  auto& self = static_cast<drill&>(w);
+                  self.was_there = self.node->damage(sluice::block_key::from_u64(self.key));
+                  self.done.release();
+              }),
+              node(&n),
+              key(k) {}
+        sluice::memory_node* node;
+        std::uint64_t key;
+        bool was_there = false;
+        std::binary_semaphore done{0};
+    } d(*node, key);
+    node.post(d);
+    d.done.acquire();
+    REQUIRE(d.was_there);
+}
+
+TEST_CASE("fabric_store: a damaged block is not served, and its node drops it") {
+    test_node node;
+    test_client client(test_client::of({&node}));
+    const std::vector<std::byte> block = block_of(1, 64 * kib);
+    REQUIRE(client.put(1, block) == StatusCode::kOk);
+    REQUIRE(client.lookup({1}) == bits{1});
+    damage(node, 1);
+    std::vector<std::byte> into(block.size());
+    CHECK(client.get(1, into) == StatusCode::kDataLoss);
+    CHECK(client->stats().corrupt == 1);
+    // The report went first, so it is gone by the time that this is answered.
+    CHECK(client.lookup({1}) == bits{0});
+    CHECK(node->stats().damaged == 1);
+    CHECK(client.put(1, block) == StatusCode::kOk);
+    CHECK(client.get(1, into) == StatusCode::kOk);
+    CHECK(into == block);
+}
+
+TEST_CASE("fabric_store: a damaged block comes from its replica") {
+    test_node a, b;
+    fabric_store_options o = test_client::of({&a, &b});
+    o.replicas = 2;
+    test_client client(o);
+    batch all(client, 8, 4096);
+    all.put_all();
+    for (std::uint64_t key = 1; key <= 8; ++key) {
+        damage(a, key);
+    }
+    const std::vector<StatusCode> how = all.get_all(in_order(8));
+    CHECK(std::count(how.begin(), how.end(), StatusCode::kOk) == 8);
+    for (std::size_t i = 0; i < 8; ++i) {
+        CHECK(all.right(i, i));
+    }
+}
+
+TEST_CASE("fabric_store: works by every provider that this machine has") {
+    for (const std::string provider : {"tcp", "tcp;ofi_rxm", "shm", "sockets"}) {
+        CAPTURE(provider);
+        fabric_store_options probe;
+        probe.nodes = {"tcp://127.0.0.1:1"};
+        probe.secret = sluice::test::test_secret;
+        probe.provider = provider;
+        if (const auto s = sluice::fabric_store::create(probe);
+            s.status().code() == StatusCode::kUnimplemented) {
+            WARN("this machine has no provider " << provider);
+            continue;
+        }
+        sluice::memory_node_options n = test_node::small();
+        n.providers = {provider};
+        test_node node(n);
+        fabric_store_options o = test_client::of({&node});
+        o.provider = provider;
+        test_client client(o);
+        batch all(client, 20, 16 * kib);
+        all.put_all();
+        const std::vector<StatusCode> how = all.get_all(in_order(20));
+        CHECK(std::count(how.begin(), how.end(), StatusCode::kOk) == 20);
+        for (std::size_t i = 0; i < 20; ++i) {
+            CHECK(all.right(i, i));
+        }
+    }
+}
+
+TEST_CASE("fabric_store: with several connections per node, all of them carry blocks") {
+    test_node node;
+    fabric_store_options o = test_client::of({&node});
+    o.connections = 4;
+    test_client client(o);
+    batch all(client, 64, 64 * kib);
+    all.put_all();
+    const std::vector<StatusCode> how = all.get_all(in_order(64));
+    CHECK(std::count(how.begin(), how.end(), StatusCode::kOk) == 64);
+    for (std::size_t i = 0; i < 64; ++i) {
+        CHECK(all.right(i, i));
+    }
+}
+
+TEST_CASE("fabric_store: a link with a rate lets no more pass") {
+    test_node node;
+    fabric_store_options o = test_client::of({&node});
+    test_client client(o);
+    batch all(client, 16, 64 * kib);
+    all.put_all();
+    REQUIRE(client->set_link_rate(50e6).ok());
+    const auto before = std::chrono::steady_clock::now();
+    const std::vector<StatusCode> how = all.get_all(in_order(16));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
+    CHECK(std::count(how.begin(), how.end(), StatusCode::kOk) == 16);
+    CHECK(took.count() >= 16 * 64 * 1024 / 50e6 * 0.99);  // never faster, however slow the machine
+}
+
 TEST_CASE("fabric_store: bad options are told by name") {
     const auto code = [](const fabric_store_options& o) {
         return sluice::fabric_store::create(o).status().code();

@@ -15,6 +15,7 @@ constexpr duration least_soft_timeout = 250ms;
 constexpr duration first_pause = 50ms;
 constexpr duration longest_pause = 5s;
 constexpr std::uint32_t strikes_to_slow = 2;
+constexpr duration time_to_look = 2ms;
 
 }  // namespace
 
@@ -73,6 +74,7 @@ void peer::on_frame(wire::connection&, const wire::frame& f) {
         draining_ = true;
         fail_waiting_puts(absl::StatusCode::kUnavailable);
         user_->on_health(*this);
+        take_turn();
         return;
     }
     const auto at = calls_.find(f.id);
@@ -225,38 +227,36 @@ void peer::wake_by(time_point at) {
     }
 }
 
+bool peer::is_late(const strand& s, time_point now) noexcept {
+    return s.deadline <= now ||
+           (s.lane != nullptr && s.lane->oldest() != nullptr && s.lane->oldest()->deadline <= now);
+}
+
+// Whether something has not come in time, and not only because this loop has slept too long: then
+// what has come is looked at first.
+bool peer::finds_lateness(time_point now) noexcept {
+    bool late = now >= connect_deadline_ && state_ != node_state::ready;
+    for (const auto& [id, call] : calls_) {
+        late = late || call.deadline <= now;
+    }
+    for (const auto& s : strands_) {
+        late = late || is_late(*s, now);
+    }
+    if (late && !std::exchange(looked_, true)) {
+        settings_.on->arm(alarm_, now + time_to_look);
+        return false;
+    }
+    looked_ = false;
+    return late;
+}
+
 // Fires at the earliest of what there was to watch; looks what has come of it.
 void peer::on_alarm() {
     const time_point now = settings_.on->now();
-    if (now >= connect_deadline_ && state_ != node_state::ready) {
-        go_down(absl::DeadlineExceededError(
-            fmt::format("{} did not answer while being connected to", health_.node)));
-    }
-    std::vector<pending_call> late;
-    for (auto at = calls_.begin(); at != calls_.end();) {
-        if (at->second.deadline <= now) {
-            late.push_back(std::move(at->second));
-            at = calls_.erase(at);
-        } else {
-            ++at;
-        }
-    }
-    for (const pending_call& call : late) {
-        call.then(absl::DeadlineExceededError(""));
-    }
-    if (!late.empty()) {
-        strike(late_calls_);
-    }
-    for (const auto& s : strands_) {
-        const bool late_transfer = s->lane != nullptr && s->lane->oldest() != nullptr &&
-                                   s->lane->oldest()->deadline <= now;
-        if (late_transfer || s->deadline <= now) {
-            close_strand(*s, absl::StatusCode::kDeadlineExceeded);
-            strike(late_transfers_);
-            if (welcome_ && state_ == node_state::ready) {
-                open_strand(*s);
-            }
-        }
+    if (finds_lateness(now)) {
+        give_up_late(now);
+    } else if (looked_) {
+        return;
     }
     if (now >= retry_at_) {
         if (state_ == node_state::down) {
@@ -277,6 +277,37 @@ void peer::on_alarm() {
         }
     }
     wake_by(next);
+}
+
+void peer::give_up_late(time_point now) {
+    if (now >= connect_deadline_ && state_ != node_state::ready) {
+        go_down(absl::DeadlineExceededError(
+            fmt::format("{} did not answer while being connected to", health_.node)));
+    }
+    std::vector<pending_call> late;
+    for (auto at = calls_.begin(); at != calls_.end();) {
+        if (at->second.deadline <= now) {
+            late.push_back(std::move(at->second));
+            at = calls_.erase(at);
+        } else {
+            ++at;
+        }
+    }
+    for (const pending_call& call : late) {
+        call.then(absl::DeadlineExceededError(""));
+    }
+    if (!late.empty()) {
+        strike(late_calls_);
+    }
+    for (const auto& s : strands_) {
+        if (is_late(*s, now)) {
+            close_strand(*s, absl::StatusCode::kDeadlineExceeded);
+            strike(late_transfers_);
+            if (welcome_ && state_ == node_state::ready) {
+                open_strand(*s);
+            }
+        }
+    }
 }
 
 // A slow node gets one message and one small read at a time, until both come in time.

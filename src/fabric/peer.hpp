@@ -195,6 +195,9 @@ class peer final : wire::connection::owner {
     void leave_if_drained();
     void set_state(node_state s);
     void on_alarm();
+    [[nodiscard]] static bool is_late(const strand& s, time_point now) noexcept;
+    [[nodiscard]] bool finds_lateness(time_point now) noexcept;
+    void give_up_late(time_point now);
     void wake_by(time_point at);
     void on_turn();
     void take_turn() noexcept { turn_.post(); }
@@ -263,6 +266,7 @@ class peer final : wire::connection::owner {
     time_point connect_deadline_ = never;
     time_point retry_at_ = never;
     duration pause_{0};
+    bool looked_ = false;  // something was late, and what has come is being looked at
 
     std::map<std::uint64_t, pending_call> calls_;
     std::uint64_t next_call_ = 1;

@@ -20,7 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr duration ticket_life = 10s;
-constexpr std::size_t most_invitations = 4096;
+constexpr std::size_t most_lanes = 64;  // per client, asked for and made
 constexpr std::size_t events_per_round = 16;
 // Where there is nothing to wait on: how often the provider is looked after while clients are
 // active, and how often when they have not been for a while.
@@ -150,8 +150,8 @@ absl::StatusOr<wire::lane> target::admit(std::uint64_t client, std::span<std::by
                                          std::span<const std::byte> client_endpoint) {
     const time_point now = loop_.now();
     std::erase_if(invitations_, [now](const invitation& i) { return i.until <= now; });
-    if (invitations_.size() >= most_invitations) {
-        return absl::ResourceExhaustedError("too many data connections are being made");
+    if (lanes_of(client) >= most_lanes) {
+        return absl::ResourceExhaustedError("too many data connections of one client");
     }
     wire::lane out;
     const auto known = staging_.find(client);
@@ -172,18 +172,31 @@ absl::StatusOr<wire::lane> target::admit(std::uint64_t client, std::span<std::by
         invitations_.push_back({out.ticket, client, now + ticket_life});
     } else if (!client_endpoint.empty()) {
         // Some providers answer only to those whom they know.
-        fi_addr_t ignored = FI_ADDR_UNSPEC;
-        if (fi_av_insert(addresses_.get(), client_endpoint.data(), 1, &ignored, 0, nullptr) != 1) {
+        fi_addr_t address = FI_ADDR_UNSPEC;
+        if (fi_av_insert(addresses_.get(), client_endpoint.data(), 1, &address, 0, nullptr) != 1) {
             return absl::InvalidArgumentError("the client's endpoint was refused");
         }
+        acquaintances_.push_back({client, address});
     }
     stir();
     return out;
 }
 
+std::size_t target::lanes_of(std::uint64_t client) const noexcept {
+    const auto is_its = [client](const auto& x) { return x.client == client; };
+    const auto guests = std::count_if(guests_.begin(), guests_.end(),
+                                      [&](const auto& g) { return is_its(g.second); });
+    return static_cast<std::size_t>(
+        guests + std::count_if(invitations_.begin(), invitations_.end(), is_its) +
+        std::count_if(acquaintances_.begin(), acquaintances_.end(), is_its));
+}
+
 void target::expel(std::uint64_t client) noexcept {
     std::erase_if(invitations_, [client](const invitation& i) { return i.client == client; });
     std::erase_if(guests_, [client](const auto& g) { return g.second.client == client; });
+    std::erase_if(acquaintances_, [&](acquaintance& a) {
+        return a.client == client && fi_av_remove(addresses_.get(), &a.address, 1, 0) <= 0;
+    });
     staging_.erase(client);
 }
 

@@ -44,7 +44,7 @@ class target {
     [[nodiscard]] wire::remote_memory pool() const noexcept { return {pool_.base(), pool_.key()}; }
 
     /// Lets `client` make one data connection and write to `staging`.
-    /// \return what the client must be told, whole.
+    /// \return what the client must be told, whole; kResourceExhausted: it has 64 already.
     [[nodiscard]] absl::StatusOr<wire::lane> admit(std::uint64_t client,
                                                    std::span<std::byte> staging,
                                                    std::span<const std::byte> client_endpoint);
@@ -62,6 +62,11 @@ class target {
         std::uint64_t client = 0;
         fid_ptr<fid_ep> endpoint;
     };
+    // A client over datagrams, whom the provider knows.
+    struct acquaintance {
+        std::uint64_t client = 0;
+        fi_addr_t address = FI_ADDR_UNSPEC;
+    };
     struct invitation {
         wire::ticket ticket{};
         std::uint64_t client = 0;
@@ -77,6 +82,7 @@ class target {
     absl::Status serve_datagrams();
     bool drain() noexcept;
     bool read_events() noexcept;
+    [[nodiscard]] std::size_t lanes_of(std::uint64_t client) const noexcept;
     void accept(fi_info& info, std::span<const std::byte> data) noexcept;
 
     loop& loop_;
@@ -94,6 +100,7 @@ class target {
     fid_ptr<fid_pep> listener_;
     std::unordered_map<fid*, guest> guests_;
     std::vector<invitation> invitations_;
+    std::vector<acquaintance> acquaintances_;
     queue_watch event_watch_;
     queue_watch queue_watch_;
     rest rest_;

@@ -82,6 +82,8 @@ void memory_node::drain(std::function<void()> done) {
     state_->on->post(*new drain_request(state_->reach, std::move(done)));
 }
 
+bool memory_node::damage(const block_key& key) noexcept { return state_->server->damage(key); }
+
 memory_node_stats memory_node::stats() const noexcept { return state_->server->counts().stats(); }
 
 std::string memory_node::metrics() const {

@@ -79,6 +79,16 @@ server::~server() {
     guests_.clear();
 }
 
+bool server::damage(const block_key& key) noexcept {
+    const std::optional<block_place> at = service_.pool.peek(key);
+    if (!at) {
+        return false;
+    }
+    std::byte& middle = service_.memory.bytes()[at->offset + at->length / 2];
+    middle = ~middle;
+    return true;
+}
+
 absl::Status server::open_providers(const std::string& host) {
     for (const std::string& name : options_.providers) {
         absl::StatusOr<std::unique_ptr<fabric::target>> t =

@@ -44,6 +44,8 @@ class server final : guest::host {
     /// `done` is called from the loop, once, and may destroy the server. Asked for again while it
     /// drains, every `done` is called.
     void drain(std::function<void()> done);
+    /// See memory_node.
+    bool damage(const block_key& key) noexcept;
 
  private:
     struct alarm : timer {

@@ -330,10 +330,10 @@ void experiment::describe() {
     }
     s_.l3.reset();  // adds its faults
     if (faults_.any()) {
-        note(
-            fmt::format("L3 had faults: {} gets missed, {} came damaged, {} had no answer; {} "
-                        "nodes were lost. What was not loaded was computed.",
-                        faults_.missed, faults_.damaged, faults_.failed, faults_.nodes_lost));
+        note(fmt::format(
+            "L3 had faults: {} gets missed, {} came damaged, {} had no answer; nodes lost: "
+            "{}. What was not loaded was computed.",
+            faults_.missed, faults_.damaged, faults_.failed, faults_.nodes_lost));
     }
     if (rate > 0 && std::abs(out_.coupled_offered_load - o_.offered_load) > load_tolerance) {
         note(

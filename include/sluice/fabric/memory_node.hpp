@@ -13,6 +13,7 @@
 #include <sluice/base/bytes.hpp>
 #include <sluice/base/clock.hpp>
 #include <sluice/coro/loop.hpp>
+#include <sluice/kv/block_key.hpp>
 
 namespace sluice {
 
@@ -92,6 +93,11 @@ class memory_node {
     ///              may destroy a node that was given its loop. Not called if the node is destroyed
     ///              before. Null: nobody is told.
     void drain(std::function<void()> done);
+
+    /// For fault drills: inverts a byte in the middle of a block, so that whoever reads it finds it
+    /// damaged. On the node's loop.
+    /// \return false if the block is not there.
+    bool damage(const block_key& key) noexcept;
 
     [[nodiscard]] memory_node_stats stats() const noexcept;
     /// The same in the Prometheus text format, with per-provider and health figures.
