@@ -37,43 +37,34 @@ class churned_pool {
     churned_pool(std::uint32_t slots, random_source& random) : pool_(slots), random_(random) {
         constexpr std::uint64_t turns = 64;
         for (std::uint64_t through = 0; through < turns * slots;) {
-            const std::uint32_t blocks = std::min(prefix_length(random_), slots / 16);
-            load(blocks);
-            through += blocks;
-            if (random_.below(2) == 0) {
-                hit();
-            }
-        }
-        while (!loading_.empty()) {
-            finish(0);
+            through += load(prefix_length(random_)).size();
         }
     }
 
-    /// The slots of a prefix that is loaded alone.
-    std::vector<slot_id> take(std::uint32_t blocks) {
-        load(blocks);
-        std::vector<slot_id> slots = loading_.back();
-        finish(loading_.size() - 1);
+    /// The slots of the next prefix. They are another's some calls later.
+    std::vector<slot_id> load(std::uint32_t blocks) {
+        constexpr std::size_t at_once = 8;
+        while (loading_.size() == at_once ||
+               (!loading_.empty() && in_use() + blocks > pool_.size() / 2)) {
+            finish(random_.below(loading_.size()));
+        }
+        if (random_.below(2) == 0) {
+            hit();
+        }
+        std::vector<slot_id> slots;
+        for (std::uint32_t i = 0; i < blocks; ++i) {
+            const slot_id s = pool_.next(slots.empty() ? no_slot : slots.back());
+            pool_.take(s, 0);
+            pool_.set_whole(s, true);
+            slots.push_back(s);
+        }
+        loading_.push_back(slots);
         return slots;
     }
 
  private:
-    void load(std::uint32_t blocks) {
-        constexpr std::size_t at_once = 8;
-        if (loading_.size() == at_once) {
-            finish(random_.below(at_once));
-        }
-        std::vector<slot_id> slots;
-        for (std::uint32_t i = 0; i < blocks; ++i) {
-            slot_id s = pool_.acquire(0);
-            if (s == no_slot) {
-                s = pool_.victim();
-                pool_.reuse(s, 0);
-            }
-            pool_.set_whole(s, true);
-            slots.push_back(s);
-        }
-        loading_.push_back(std::move(slots));
+    [[nodiscard]] std::uint32_t in_use() const noexcept {
+        return pool_.size() - pool_.free() - pool_.cold();
     }
 
     void finish(std::size_t which) {
@@ -137,7 +128,7 @@ void line_up(fetch_plan& plan, std::span<std::byte> pool, random_source& random)
     shuffle(prefixes, random);
     churned_pool slots(n, random);
     for (const auto& [first, blocks] : prefixes) {
-        const std::vector<slot_id> places = slots.take(blocks);
+        const std::vector<slot_id> places = slots.load(blocks);
         for (std::uint32_t i = 0; i < blocks; ++i) {
             plan.remote.push_back((first + i) * plan.block_bytes);
             plan.local.push_back(pool.data() + places[i] * plan.block_bytes);

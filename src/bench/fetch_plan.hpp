@@ -19,7 +19,8 @@ struct fetch_plan {
     std::uint64_t block_bytes = 0;
     std::vector<std::uint32_t> groups;  ///< blocks that are put together, in order of k
     std::vector<std::uint64_t> remote;  ///< in reading order: offsets in the raw pool
-    std::vector<std::byte*> local;      ///< in reading order: each block's place, in our pool
+    std::vector<std::byte*> local;      ///< in reading order: each block's place, in our pool;
+                                        ///< adjacent: later blocks may come where earlier ones were
     double local_run = 1;               ///< blocks that go to neighbouring places, on average
 
     [[nodiscard]] std::size_t blocks() const noexcept { return remote.size(); }
@@ -31,9 +32,10 @@ struct fetch_plan {
 ///
 /// Adjacent: prefixes of 16 to 64 blocks, each put together and read in its order, the prefixes in
 /// random order. Their places come from a `slot_pool` of the whole memory that has been in use for
-/// long: 64 times as many blocks as it has slots have gone through it, as prefixes of which eight
-/// are loading at a time and end in random order; half of them hit a prefix that is still there,
-/// which renews it. So slots are given up least recently used first, as in the pipeline's L2.
+/// long and goes on to be: 64 times as many blocks as it has slots have gone through it, as
+/// prefixes of which eight hold their slots at a time, but no more than half of them, and end in
+/// random order; half of them hit a prefix that is still there, which renews it. So slots are taken
+/// and given up as in the pipeline's L2.
 ///
 /// \pre at least 128 blocks fit.
 [[nodiscard]] fetch_plan make_fetch_plan(fetch_placement placement, std::uint64_t block_bytes,

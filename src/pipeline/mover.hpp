@@ -177,7 +177,8 @@ class mover {
     void check_store();
 
     // mover_l2.cpp: memory of L2
-    [[nodiscard]] slot_id acquire_l2(request& r, std::uint32_t entry);
+    [[nodiscard]] slot_id acquire_idle_l2(const request& r, std::uint32_t index);
+    [[nodiscard]] slot_id acquire_l2(request& r, std::uint32_t index);
     [[nodiscard]] slot_id steal_l2(request& r);
     [[nodiscard]] bool may_take(const request& taker, std::uint32_t entry);
     void evict_l2(slot_id s);

@@ -150,7 +150,7 @@ taken mover::take_fetch(std::uint32_t id, fetch_op*& out) {
     }
     block_ref& ref = r.refs()[index];
     block_entry& e = table_[ref.entry];
-    const slot_id s = acquire_l2(r, ref.entry);
+    const slot_id s = acquire_l2(r, index);
     if (s == no_slot) {
         want_soon(r, true);
         // Whoever is ranked behind may take no more than this one, unless it holds L1.

@@ -8,17 +8,25 @@
 
 namespace sluice::detail {
 
-slot_id mover::acquire_l2(request& r, std::uint32_t entry) {
-    if (const slot_id s = l2_.acquire(entry); s != no_slot) {
-        return s;
-    }
-    slot_id s = l2_.victim();
-    if (s == no_slot) {
-        s = steal_l2(r);
-    }
+// A free or cold slot, behind that of the block before if that may go: neighbours are read
+// together.
+slot_id mover::acquire_idle_l2(const request& r, std::uint32_t index) {
+    const slot_id last = index == 0 ? no_slot : table_[r.refs()[index - 1].entry].l2_slot;
+    const slot_id s = l2_.next(last);
     if (s != no_slot) {
+        if (l2_.is_cold(s)) {
+            evict_l2(s);
+        }
+        l2_.take(s, r.refs()[index].entry);
+    }
+    return s;
+}
+
+slot_id mover::acquire_l2(request& r, std::uint32_t index) {
+    slot_id s = acquire_idle_l2(r, index);
+    if (s == no_slot && (s = steal_l2(r)) != no_slot) {
         evict_l2(s);
-        l2_.reuse(s, entry);
+        l2_.reuse(s, r.refs()[index].entry);
     }
     return s;
 }

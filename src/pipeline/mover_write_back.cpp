@@ -60,11 +60,7 @@ void mover::begin_write_back(request& r) {
             l2_.retain(e.l2_slot);
             r.outgoing->puts.insert(n);
         } else {
-            slot_id s = l2_.acquire(ref.entry);
-            if (s == no_slot && (s = l2_.victim()) != no_slot) {
-                evict_l2(s);
-                l2_.reuse(s, ref.entry);
-            }
+            const slot_id s = acquire_idle_l2(r, n);
             if (s == no_slot) {
                 ++stats_.store_drops;
                 continue;
