@@ -215,11 +215,8 @@ class bench_run {
  private:
     absl::Status start_node() {
         node_.reset();
-        node_process_options node;
-        node.provider = options_.provider;
-        node.memory = options_.pool_bytes + options_.pool_bytes / 8 + 64 * mib;
-        node.command = options_.node_command;
-        auto started = node_process::start(node);
+        auto started = bench_node::start(options_.provider,
+                                         options_.pool_bytes + options_.pool_bytes / 8 + 64 * mib);
         SLUICE_RETURN_IF_ERROR(started.status());
         node_ = *std::move(started);
         return absl::OkStatus();
@@ -294,7 +291,7 @@ class bench_run {
 
     const fetch_bench_options& options_;
     raw_pool pool_;
-    std::unique_ptr<node_process> node_;
+    std::unique_ptr<bench_node> node_;
     std::unique_ptr<raw_fabric> raw_;
     fetch_plan plan_;
     fetch_placement placed_ = fetch_placement::scattered;

@@ -7,8 +7,8 @@
 
 #include <absl/status/statusor.h>
 
+#include "bench_node.hpp"
 #include "fetch_cases.hpp"
-#include "node_process.hpp"
 #include "raw_fabric.hpp"
 
 namespace sluice::bench {
@@ -22,8 +22,7 @@ struct fetch_bench_options {
     double idle_seconds = 5;  ///< with nothing to do, at the end; 0: without
     std::uint64_t bytes_in_flight = 0;  ///< of the store; 0: the provider's
     std::uint64_t seed = 1;             ///< of the order of the blocks
-    /// What runs a node, and the raw target: see node_process_options, raw_fabric_options.
-    std::vector<std::string> node_command = node_process_options{}.command;
+    /// What runs the raw target: see raw_fabric_options.
     std::vector<std::string> target_command = raw_fabric_options{}.target_command;
 };
 

@@ -83,14 +83,14 @@ fetch_client::~fetch_client() {
 }
 
 absl::StatusOr<std::unique_ptr<fetch_client>> fetch_client::connect(const options& o,
-                                                                    const node_process& node,
+                                                                    const bench_node& node,
                                                                     std::span<std::byte> local) {
     std::unique_ptr<fetch_client> c(new fetch_client(o));
     SLUICE_RETURN_IF_ERROR(c->open(node, local));
     return c;
 }
 
-absl::Status fetch_client::open(const node_process& node, std::span<std::byte> local) {
+absl::Status fetch_client::open(const bench_node& node, std::span<std::byte> local) {
     node_ = node.id();
     fabric_store_options o;
     o.nodes = {node.address()};

@@ -18,8 +18,8 @@
 #include <sluice/coro/thread_loop.hpp>
 #include <sluice/fabric/fabric_store.hpp>
 
+#include "bench_node.hpp"
 #include "fetch_plan.hpp"
-#include "node_process.hpp"
 #include "raw_fabric.hpp"
 
 namespace sluice::bench {
@@ -40,7 +40,7 @@ class fetch_client {
     /// \param local  memory of all blocks; must outlive this
     /// \return what `fabric_store::create` returns; kUnavailable: the node cannot be reached.
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<fetch_client>> connect(
-        const options& o, const node_process& node, std::span<std::byte> local);
+        const options& o, const bench_node& node, std::span<std::byte> local);
     ~fetch_client();
     fetch_client(const fetch_client&) = delete;
     fetch_client& operator=(const fetch_client&) = delete;
@@ -67,7 +67,7 @@ class fetch_client {
     };
 
     explicit fetch_client(const options& o) noexcept;
-    absl::Status open(const node_process& node, std::span<std::byte> local);
+    absl::Status open(const bench_node& node, std::span<std::byte> local);
     [[nodiscard]] bool drives() const noexcept { return options_.caller == fetch_caller::waiting; }
     absl::Status await_node();
     absl::Status wait();

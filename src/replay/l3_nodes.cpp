@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 #include <vector>
-
-#include <fcntl.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -25,6 +15,7 @@
 #include "../command/node_reports.hpp"
 #include "l3_store.hpp"
 #include "node_process.hpp"
+#include "secret_file.hpp"
 
 namespace sluice::replay {
 namespace {
@@ -32,50 +23,6 @@ namespace {
 constexpr std::chrono::seconds patience{5};
 // They share cores with what computes here: an answer may be late for that reason alone.
 constexpr std::chrono::seconds soft_timeout{2};
-
-/// A secret that was just made up, in a file that nobody else can read; removed with this object.
-class secret_file {
- public:
-    static absl::StatusOr<secret_file> create() {
-        std::array<unsigned char, 32> random{};
-        if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
-            return absl::UnavailableError("there are no random bytes for a secret");
-        }
-        secret_file out;
-        for (const unsigned char byte : random) {
-            out.text_ += fmt::format("{:02x}", byte);
-        }
-        std::error_code error;
-        const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
-        std::string path = (error ? "/tmp" : folder.string()) + "/sluice-secret-XXXXXX";
-        const int fd = mkostemp(path.data(), O_CLOEXEC);  // mode 0600
-        if (fd < 0) {
-            return absl::UnavailableError(fmt::format("{}: {}", path, std::strerror(errno)));
-        }
-        out.path_ = path;
-        const ssize_t n = write(fd, out.text_.data(), out.text_.size());
-        if (close(fd) != 0 || n != static_cast<ssize_t>(out.text_.size())) {
-            return absl::UnavailableError(fmt::format("{} cannot be written", path));
-        }
-        return out;
-    }
-    secret_file(secret_file&& other) noexcept
-        : path_(std::exchange(other.path_, {})), text_(std::move(other.text_)) {}
-    secret_file& operator=(secret_file&&) = delete;
-    ~secret_file() {
-        if (!path_.empty()) {
-            unlink(path_.c_str());
-        }
-    }
-
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
-    [[nodiscard]] const std::string& text() const noexcept { return text_; }
-
- private:
-    secret_file() = default;
-    std::string path_;
-    std::string text_;
-};
 
 class l3_nodes final : public l3_store {
  public:

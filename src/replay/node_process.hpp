@@ -33,6 +33,8 @@ class node_process {
     ///         kDeadlineExceeded.
     [[nodiscard]] absl::StatusOr<std::string> address();
 
+    [[nodiscard]] pid_t id() const noexcept { return pid_; }
+
  private:
     node_process(pid_t pid, int output) noexcept : pid_(pid), output_(output) {}
 
