@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,6 +30,7 @@ enum class lie {
     length_beyond_the_pool,
     too_few_places,
     another_answer,
+    malformed_answer,
     garbage,
     silence,
     no_lane,
@@ -102,6 +104,14 @@ class liar : wire::connection::owner {
         case lie::length_beyond_the_pool: at.length = (1 << 20) + 1; break;
         case lie::too_few_places: break;
         case lie::another_answer: c.send(wire::pong{}, f.id); return;
+        case lie::malformed_answer: {
+            std::vector<std::byte> whole(wire::frame_header_bytes + 1);
+            whole[0] = std::byte{1};
+            whole[4] = static_cast<std::byte>(wire::message_type::found);
+            std::memcpy(&whole[8], &f.id, sizeof f.id);
+            c.send_frames(whole);
+            return;
+        }
         case lie::garbage: {
             const std::vector<std::byte> junk(64, std::byte{0xff});
             c.send_frames(junk);
@@ -131,8 +141,9 @@ sluice::fabric_store_options options_for(const liar& l) {
 }
 
 TEST_CASE("fabric_store: a node that breaks the protocol is left, and its blocks are missed") {
-    for (const lie what : {lie::place_beyond_the_pool, lie::length_beyond_the_pool,
-                           lie::too_few_places, lie::another_answer, lie::garbage}) {
+    for (const lie what :
+         {lie::place_beyond_the_pool, lie::length_beyond_the_pool, lie::too_few_places,
+          lie::another_answer, lie::malformed_answer, lie::garbage}) {
         CAPTURE(static_cast<int>(what));
         liar node(what);
         test_client client(options_for(node));

@@ -36,6 +36,14 @@ struct pair {
     std::unique_ptr<data_client> data;
 };
 
+// The node has read the second before it takes in what the first commits.
+void write_together(node_client& c, const wire::commit& first, const wire::reserve& second) {
+    bytes both = framed(first, 100);
+    const bytes behind = framed(second, 101);
+    both.insert(both.end(), behind.begin(), behind.end());
+    c.write(both);
+}
+
 }  // namespace
 
 TEST_CASE("memory_node: what was put is found and read", "[memory_node]") {
@@ -324,4 +332,68 @@ TEST_CASE("memory_node: more commits than it can line up are refused", "[memory_
     CHECK(served >= 64);
     CHECK(served + refused == count);
     CHECK(p.control.ping().connections == 1);
+}
+
+TEST_CASE("memory_node: a commit of what is reserved behind it reads only staging memory",
+          "[memory_node]") {
+    const bool has_lane = GENERATE(false, true);
+    const auto node = start(small_node());
+    node_client c(node->address());
+    REQUIRE(c.shake_hands().ok());
+    std::unique_ptr<data_client> data;
+    if (has_lane) {
+        data = std::make_unique<data_client>(c, "tcp");
+    }
+    const auto token_of_next = [&] {
+        const std::uint64_t token = c.reserve({{key_of(1), 1000}})[0].token;
+        REQUIRE(c.commit({{token, 0, 0, true}}).ok());
+        return token;
+    };
+    const std::uint64_t first = token_of_next();
+    const std::uint64_t second = token_of_next();
+    wire::commit commit;
+    commit.blocks = {{second + (second - first), has_lane ? wire::max_pool_bytes - 1 : 0,
+                      sluice::checksum64(bytes(1000)), false}};
+    wire::reserve reserve;
+    reserve.blocks = {{key_of(1), 1000}};
+    write_together(c, commit, reserve);
+    const auto reserved = c.receive<wire::reserved>();
+    REQUIRE(reserved.ok());
+    REQUIRE(reserved->grants[0].token == commit.blocks[0].token);
+    const auto committed = c.receive<wire::committed>();
+    REQUIRE(committed.ok());
+    CHECK(committed->verdicts == std::vector{wire::commit_verdict::unknown});
+    CHECK_FALSE(c.lookup({key_of(1)})[0].there());
+}
+
+TEST_CASE("memory_node: what is being taken in counts as reserved", "[memory_node]") {
+    const auto node = start(small_node());
+    node_client c(node->address());
+    REQUIRE(c.shake_hands().ok());
+    data_client data(c, "tcp");
+    const bytes block = pattern(256 << 10, 1);
+    REQUIRE(data.write(0, block));
+    wire::commit commit;
+    wire::reserve reserve;
+    std::vector<wire::reserve::block> blocks;
+    for (std::uint64_t i = 0; i < 4; ++i) {  // as much as a client may have reserved
+        blocks.push_back({key_of(i), block.size()});
+        reserve.blocks.push_back({key_of(10 + i), block.size()});
+    }
+    for (const auto& g : c.reserve(blocks)) {
+        REQUIRE(g.verdict == wire::reserve_verdict::granted);
+        commit.blocks.push_back({g.token, 0, sluice::checksum64(block), false});
+    }
+    write_together(c, commit, reserve);
+    const auto reserved = c.receive<wire::reserved>();
+    REQUIRE(reserved.ok());
+    for (const auto& g : reserved->grants) {
+        CHECK(g.verdict == wire::reserve_verdict::no_room);
+    }
+    const auto committed = c.receive<wire::committed>();
+    REQUIRE(committed.ok());
+    CHECK(committed->verdicts == std::vector(4, wire::commit_verdict::stored));
+    for (const auto& g : c.reserve(reserve.blocks)) {
+        CHECK(g.verdict == wire::reserve_verdict::granted);
+    }
 }

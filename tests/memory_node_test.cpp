@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sluice/fabric/memory_node.hpp>
 
+#include <chrono>
+#include <deque>
 #include <future>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,6 +35,14 @@ absl::StatusCode last_words(node_client& c) {
     const auto answer = c.receive<wire::pong>();
     CHECK(c.closed());
     return answer.status().code();
+}
+
+std::deque<node_client> many_clients(const sluice::memory_node& node, std::size_t n) {
+    std::deque<node_client> out;
+    for (std::size_t i = 0; i < n; ++i) {
+        out.emplace_back(node.address());
+    }
+    return out;
 }
 
 }  // namespace
@@ -198,6 +209,8 @@ TEST_CASE("memory_node: there are as many clients as it has places", "[memory_no
     const auto node = start(o);
     auto first = std::make_unique<node_client>(node->address());
     node_client second(node->address());
+    // Who has not proven himself takes no place.
+    const std::deque<node_client> strangers = many_clients(*node, 3);
     REQUIRE(first->shake_hands().ok());
     REQUIRE(second.shake_hands().ok());
     {
@@ -206,10 +219,22 @@ TEST_CASE("memory_node: there are as many clients as it has places", "[memory_no
         CHECK(third.closed());
     }
     first.reset();
-    while (second.ping().connections > 1) {
+    while (second.ping().connections > 1 + strangers.size()) {
     }
     node_client fourth(node->address());
     CHECK(fourth.shake_hands().ok());
+}
+
+TEST_CASE("memory_node: strangers do not keep clients out", "[memory_node]") {
+    const auto node = start(small_node());
+    node_client client(node->address());
+    REQUIRE(client.shake_hands().ok());
+    std::deque<node_client> strangers = many_clients(*node, 256);
+    node_client newcomer(node->address());
+    CHECK(newcomer.ask<wire::challenge>(wire::hello{}).ok());
+    CHECK(strangers.front().closed());  // the oldest
+    CHECK(strangers[1].ask<wire::challenge>(wire::hello{}).ok());
+    CHECK(client.ping().connections == 257);
 }
 
 TEST_CASE("memory_node: what is not there is not found", "[memory_node]") {
@@ -279,6 +304,9 @@ TEST_CASE("memory_node: a drain ends by its timeout, or at once without clients"
     node->drain([&done] { done.set_value(); });
     done.get_future().wait();
     CHECK(node->stats().connections == 1);
+    std::promise<void> late;  // its time has passed already
+    node->drain([&late] { late.set_value(); });
+    CHECK(late.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready);
 
     o.drain_timeout = std::chrono::hours(1);
     const auto idle = start(o);

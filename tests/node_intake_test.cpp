@@ -40,9 +40,9 @@ struct customer final : node::intake::client {
             staging[i] = static_cast<std::byte>(i * 7 + o);
         }
     }
-    void on_committed(std::uint64_t, const wire::committed& answer) override {
+    void on_committed(const node::intake::commit_job& done) override {
         on.order += name;
-        verdicts = answer.verdicts;
+        verdicts = done.answer.verdicts;
     }
     void on_reported(std::uint64_t, const wire::reported& answer) override {
         dropped = answer.dropped;
@@ -124,6 +124,31 @@ TEST_CASE("intake: room that is given back on the way is not written to any more
     CHECK(large.verdicts == std::vector{wire::commit_verdict::unknown});
     CHECK(std::equal(before.begin(), before.end(),
                      b.memory.begin() + static_cast<std::ptrdiff_t>(offset)));
+}
+
+TEST_CASE("intake: what is not in staging memory is unknown", "[node]") {
+    bench b;
+    std::fill(b.memory.begin(), b.memory.end(), std::byte{9});
+    const std::uint64_t sum = sluice::checksum64(bytes(1000, std::byte{9}));
+    const auto verdict_of = [&](customer& c, std::uint64_t staging_offset) {
+        const std::uint64_t token = c.reserve(1, 1000);
+        wire::commit r;
+        r.blocks = {{token, staging_offset, sum, false}};
+        b.intake.commit(c, 1, std::move(r), c.owner, c.staging);
+        b.loop.run_until_idle();
+        CHECK_FALSE(b.pool.reservation(token, c.owner));
+        return c.verdicts.at(0);
+    };
+    customer has_none(b, 'n', 1, 0);
+    CHECK(verdict_of(has_none, 0) == wire::commit_verdict::unknown);
+    CHECK(verdict_of(has_none, mib) == wire::commit_verdict::unknown);
+    customer has_little(b, 'l', 2, 999);
+    CHECK(verdict_of(has_little, 0) == wire::commit_verdict::unknown);
+    customer has_enough(b, 'e', 3, 1000);
+    CHECK(verdict_of(has_enough, 1) == wire::commit_verdict::unknown);
+    CHECK(verdict_of(has_enough, wire::max_pool_bytes - 1) == wire::commit_verdict::unknown);
+    CHECK(verdict_of(has_enough, 0) == wire::commit_verdict::damaged);
+    CHECK(b.counts.puts.value() == 0);
 }
 
 TEST_CASE("intake: who leaves is forgotten", "[node]") {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -103,6 +104,13 @@ int serve(node_flags flags) {
                                     fmt::format("no signalfd: {}", std::strerror(errno))));
     }
     thread_loop on("sluice-node");
+    // Every client takes some; the soft limit is small for the sake of select(2), which is not
+    // used.
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     absl::StatusOr<std::unique_ptr<memory_node>> node = memory_node::create(options, &on);
     if (!node.ok()) {
         return complain("node", node.status());

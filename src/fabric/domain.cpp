@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <netinet/in.h>
 #include <fmt/format.h>
 #include <rdma/fi_cm.h>
 #include <rdma/fi_eq.h>
@@ -111,6 +112,35 @@ std::string domain::name() const {
 
 bool domain::local_regions() const noexcept {
     return (info_->domain_attr->mr_mode & FI_MR_LOCAL) != 0;
+}
+
+absl::StatusOr<std::vector<std::byte>> domain::foreign_address(
+    std::span<const std::byte> address) const {
+    std::size_t wanted = 0;
+    sa_family_t family = AF_UNSPEC;
+    if (address.size() >= sizeof family) {
+        std::memcpy(&family, address.data(), sizeof family);
+    }
+    switch (info_->addr_format) {
+    case FI_SOCKADDR:
+    case FI_SOCKADDR_IN:
+    case FI_SOCKADDR_IN6:
+        wanted = family == AF_INET    ? sizeof(sockaddr_in)
+                 : family == AF_INET6 ? sizeof(sockaddr_in6)
+                                      : 0;
+        if (address.size() != wanted ||
+            (info_->addr_format == FI_SOCKADDR_IN && family != AF_INET) ||
+            (info_->addr_format == FI_SOCKADDR_IN6 && family != AF_INET6)) {
+            return absl::InvalidArgumentError("an address that is none of this provider's");
+        }
+        return std::vector<std::byte>(address.begin(), address.end());
+    default: {
+        // A text, or of the provider's own making: zeros end it, or fill it up.
+        std::vector<std::byte> out(wire::max_endpoint_bytes + 1);
+        std::copy_n(address.begin(), std::min(address.size(), out.size() - 1), out.begin());
+        return out;
+    }
+    }
 }
 
 absl::StatusOr<region> domain::enroll(std::span<std::byte> memory, std::uint64_t access) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/status/statusor.h>
 #include <rdma/fi_domain.h>
@@ -65,6 +66,12 @@ class domain {
     [[nodiscard]] absl::StatusOr<region> enroll(std::span<std::byte> memory, std::uint64_t access);
     /// Whether buffers of reads and writes must be enrolled.
     [[nodiscard]] bool local_regions() const noexcept;
+
+    /// An address that another machine has sent, so that the provider can read it without reading
+    /// behind its end.
+    /// \return kInvalidArgument: it is none of this provider's.
+    [[nodiscard]] absl::StatusOr<std::vector<std::byte>> foreign_address(
+        std::span<const std::byte> address) const;
 
     [[nodiscard]] fi_info& info() const noexcept { return *info_; }
     [[nodiscard]] fid_fabric* fabric() const noexcept { return fabric_.get(); }

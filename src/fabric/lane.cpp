@@ -2,6 +2,7 @@
 #include "lane.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::size_t events_per_round = 16;
 constexpr std::size_t rounds = 8;
+constexpr duration refused_pause = std::chrono::microseconds(200);
 
 }  // namespace
 
@@ -122,9 +124,13 @@ std::vector<std::byte> lane::endpoint() const {
 
 absl::Status lane::connect(const destination& to) {
     domain& d = *domain_;
-    peer_name_ = to.endpoint;
+    absl::StatusOr<std::vector<std::byte>> name = d.foreign_address(to.endpoint);
+    if (!name.ok()) {
+        return name.status();
+    }
+    peer_name_ = *std::move(name);
     if (d.limits().connected) {
-        if (absl::Status status = make_endpoint(&to.endpoint); !status.ok()) {
+        if (absl::Status status = make_endpoint(&peer_name_); !status.ok()) {
             return status;
         }
         event_watch_.expect(true);
@@ -133,10 +139,10 @@ absl::Status lane::connect(const destination& to) {
             return status;
         }
         return fabric_status(
-            fi_connect(endpoint_.get(), to.endpoint.data(), to.ticket.data(), to.ticket.size()),
+            fi_connect(endpoint_.get(), peer_name_.data(), to.ticket.data(), to.ticket.size()),
             "fi_connect");
     }
-    if (fi_av_insert(addresses_.get(), to.endpoint.data(), 1, &peer_, 0, nullptr) != 1) {
+    if (fi_av_insert(addresses_.get(), peer_name_.data(), 1, &peer_, 0, nullptr) != 1) {
         return absl::UnavailableError("fi_av_insert: the node's address was refused");
     }
     ready_ = true;
@@ -179,7 +185,7 @@ bool lane::post(transfer& t) noexcept {
         // Full, or a connection that is only being made: progress, then the owner tries again.
         refused_ = true;
         queue_watch_.expect(true);
-        queue_watch_.nudge();
+        queue_watch_.look_after(refused_pause);
         return false;
     }
     t.newer = nullptr;
@@ -254,7 +260,7 @@ void lane::unlink(transfer& t) noexcept {
 bool lane::read_events() noexcept {
     std::array<std::byte, sizeof(fi_eq_cm_entry) + 256> buffer;
     bool any = false;
-    for (;;) {
+    for (std::size_t i = 0; i < events_per_round; ++i) {
         std::uint32_t event = 0;
         const ssize_t size = fi_eq_read(events_.get(), &event, buffer.data(), buffer.size(), 0);
         if (size == -FI_EAVAIL) {

@@ -12,6 +12,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr duration least_soft_timeout = 250ms;
+constexpr duration most_soft_timeout = 10s;
+// A node that is asked for much at once does its work at least so fast.
+constexpr double least_work_rate = 20e6;
 constexpr duration first_pause = 50ms;
 constexpr duration longest_pause = 5s;
 constexpr std::uint32_t strikes_to_slow = 2;
@@ -161,7 +164,7 @@ void peer::go_down(absl::Status why) {
     }
     connect_deadline_ = never;
     welcome_ = false;
-    outbox_.clear();
+    draining_ = false;
     health_.error = why;
     pause_ = pause_ == duration{0} ? first_pause : std::min(pause_ * 2, longest_pause);
     retry_at_ = saturating_add(settings_.on->now(), pause_);
@@ -170,6 +173,7 @@ void peer::go_down(absl::Status why) {
     fail_calls(absl::UnavailableError(""));
     fail_reads(absl::StatusCode::kUnavailable);
     fail_puts(absl::StatusCode::kUnavailable);
+    outbox_.clear();
     wake_by(retry_at_);
 }
 
@@ -218,7 +222,7 @@ duration peer::soft_timeout(std::uint64_t bytes) const noexcept {
         return least_soft_timeout;
     }
     const double predicted = static_cast<double>(bytes) / bytes_per_second_;
-    return std::max(least_soft_timeout, from_seconds(4 * predicted));
+    return std::clamp(from_seconds(4 * predicted), least_soft_timeout, most_soft_timeout);
 }
 
 void peer::wake_by(time_point at) {
@@ -322,11 +326,12 @@ void peer::probe() {
     });
 }
 
-std::uint64_t peer::add_call(wire::message_type answer,
+std::uint64_t peer::add_call(wire::message_type answer, std::uint64_t work,
                              std::function<void(const absl::StatusOr<wire::frame>&)> then) {
     // While it is being connected to, what is asked waits for that.
     const time_point now = settings_.on->now();
-    time_point deadline = saturating_add(now, soft_timeout(0));
+    time_point deadline = saturating_add(
+        now, soft_timeout(0) + from_seconds(static_cast<double>(work) / least_work_rate));
     if (!welcome_ && connect_deadline_ != never) {
         deadline = std::max(deadline, connect_deadline_);
     }
@@ -364,6 +369,9 @@ void peer::on_turn() {
             go_down(why);
             return;
         }
+    }
+    if (welcome_ && state_ == node_state::ready && !draining_) {
+        open_strands();  // those that were closed while it was not ready
     }
     send_locates();
     pump();

@@ -108,6 +108,10 @@ class peer final : wire::connection::owner {
     [[nodiscard]] bool usable() const noexcept {
         return !draining_ && (state_ == node_state::ready || state_ == node_state::connecting);
     }
+    /// Whether what was located may be read: it is usable, or finishes before it ends.
+    [[nodiscard]] bool readable() const noexcept {
+        return state_ == node_state::ready || state_ == node_state::connecting;
+    }
     [[nodiscard]] std::uint64_t pool_bytes() const noexcept { return pool_bytes_; }
     [[nodiscard]] duration lease() const noexcept { return lease_; }
     [[nodiscard]] const node_health& health() const noexcept { return health_; }
@@ -119,16 +123,25 @@ class peer final : wire::connection::owner {
     /// `on_put` follows.
     void put(put_item& item);
     /// A message that is answered by `Answer`, or fails within the soft timeout.
+    /// \param work  bytes that the node goes through before it answers
     template <class Answer, class Request>
-    void ask(const Request& request, std::function<void(absl::StatusOr<Answer>)> then) {
-        const std::uint64_t id = add_call(
-            Answer::type, [then = std::move(then)](const absl::StatusOr<wire::frame>& answer) {
-                if (!answer.ok()) {
-                    then(answer.status());
-                } else {
-                    then(wire::decode<Answer>(answer->body));
-                }
-            });
+    void ask(const Request& request, std::function<void(absl::StatusOr<Answer>)> then,
+             std::uint64_t work = 0) {
+        const std::uint64_t id =
+            add_call(Answer::type, work,
+                     [this, then = std::move(then)](const absl::StatusOr<wire::frame>& answer) {
+                         if (!answer.ok()) {
+                             then(answer.status());
+                             return;
+                         }
+                         absl::StatusOr<Answer> decoded = wire::decode<Answer>(answer->body);
+                         if (decoded.ok()) {
+                             then(std::move(decoded));
+                         } else {
+                             then(absl::UnavailableError("the node's answer is malformed"));
+                             condemn(decoded.status());
+                         }
+                     });
         wire::encode(request, id, outbox_);
         send_outbox();
     }
@@ -162,7 +175,8 @@ class peer final : wire::connection::owner {
         std::unique_ptr<fabric::lane> lane;
         bool broken = false;
         absl::Status why;
-        time_point deadline = never;  // while it is being made
+        std::uint64_t opened = 0;     // how often; tells answers to an earlier opening apart
+        time_point deadline = never;  // while it is being made, or takes nothing
         time_point last_end{};        // of a transfer
     };
     struct alarm : timer {
@@ -201,7 +215,7 @@ class peer final : wire::connection::owner {
     void wake_by(time_point at);
     void on_turn();
     void take_turn() noexcept { turn_.post(); }
-    std::uint64_t add_call(wire::message_type answer,
+    std::uint64_t add_call(wire::message_type answer, std::uint64_t work,
                            std::function<void(const absl::StatusOr<wire::frame>&)> then);
     void send_outbox();
     void fail_calls(absl::Status why);
@@ -224,6 +238,7 @@ class peer final : wire::connection::owner {
     void pump();
     void after_transfers();
     void pump_reads(strand& s);
+    void posted(strand& s, bool taken);
     bool pack(transfer& t);
     void unpack(transfer& t);
     void fail_reads(absl::StatusCode why);

@@ -15,6 +15,13 @@ namespace {
 constexpr std::size_t most_items = 256;
 constexpr std::uint64_t alignment = 64;
 
+// A node that says no says so as a verdict; all else is that it cannot be had.
+absl::StatusCode code_of(const absl::Status& status) noexcept {
+    return absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status)
+               ? status.code()
+               : absl::StatusCode::kUnavailable;
+}
+
 std::uint64_t aligned(std::uint64_t bytes) noexcept {
     return (bytes + alignment - 1) / alignment * alignment;
 }
@@ -64,7 +71,7 @@ void peer::begin_batch() {
         if (answer.ok()) {
             granted(*answer);
         } else {
-            end_batch(answer.status().code());
+            end_batch(code_of(answer.status()));
         }
     });
 }
@@ -114,7 +121,9 @@ void peer::pump_writes(strand& s) {
         }
         t->deadline =
             saturating_add(settings_.on->now(), soft_timeout(l.bytes_in_flight() + t->bytes));
-        if (!l.post(*t)) {
+        const bool taken = l.post(*t);
+        posted(s, taken);
+        if (!taken) {
             l.release(*t);
             return;
         }
@@ -174,8 +183,10 @@ void peer::written(put_item& item, bool ok) {
 void peer::commit_batch() {
     batch_.writing = false;
     wire::commit request;
+    std::uint64_t bytes = 0;
     for (put_item* const item : batch_.items) {
         if (item != nullptr) {
+            bytes += item->op->from.size();
             request.blocks.push_back(
                 {item->token, item->staging_offset, item->checksum, item->lost});
         }
@@ -186,21 +197,24 @@ void peer::commit_batch() {
         return;
     }
     const std::uint64_t number = batch_.number;
-    ask<wire::committed>(request, [this, number](absl::StatusOr<wire::committed> answer) {
-        if (!batch_.active || batch_.number != number) {
-            return;
-        }
-        if (answer.ok() && answer->verdicts.size() != batch_.items.size()) {
-            answer = absl::InternalError("the node answered for another number of blocks");
-            condemn(answer.status());
-            return;
-        }
-        if (answer.ok()) {
-            committed(*answer);
-        } else {
-            end_batch(answer.status().code());
-        }
-    });
+    ask<wire::committed>(
+        request,
+        [this, number](absl::StatusOr<wire::committed> answer) {
+            if (!batch_.active || batch_.number != number) {
+                return;
+            }
+            if (answer.ok() && answer->verdicts.size() != batch_.items.size()) {
+                answer = absl::InternalError("the node answered for another number of blocks");
+                condemn(answer.status());
+                return;
+            }
+            if (answer.ok()) {
+                committed(*answer);
+            } else {
+                end_batch(code_of(answer.status()));
+            }
+        },
+        bytes);
 }
 
 void peer::committed(const wire::committed& answer) {

@@ -52,7 +52,10 @@ void peer::send_locates() {
                 if (answer.ok()) {
                     user_->on_located(*this, *item, answer->blocks[i], asked);
                 } else {
-                    user_->on_failed(*this, *item, answer.status().code());
+                    user_->on_failed(*this, *item,
+                                     absl::IsDeadlineExceeded(answer.status())
+                                         ? absl::StatusCode::kDeadlineExceeded
+                                         : absl::StatusCode::kUnavailable);
                 }
             }
             take_turn();
@@ -70,8 +73,24 @@ void peer::pump() {
     }
 }
 
+// A connection that takes nothing while nothing is in flight on it has a soft timeout for that.
+void peer::posted(strand& s, bool taken) {
+    if (taken) {
+        s.deadline = never;
+    } else if (s.lane->in_flight() == 0 && s.deadline == never) {
+        s.deadline = saturating_add(settings_.on->now(), soft_timeout(0));
+        wake_by(s.deadline);
+    }
+}
+
 void peer::after_transfers() {
     pump();
+    for (const auto& s : strands_) {
+        if (state_ == node_state::slow && s->lane != nullptr && s->lane->ready() &&
+            s->lane->in_flight() == 0) {
+            probe_read(*s);  // it was refused before
+        }
+    }
     if (draining_) {
         take_turn();
     }
@@ -95,7 +114,9 @@ void peer::pump_reads(strand& s) {
         }
         t->deadline =
             saturating_add(settings_.on->now(), soft_timeout(l.bytes_in_flight() + t->bytes));
-        if (!l.post(*t)) {
+        const bool taken = l.post(*t);
+        posted(s, taken);
+        if (!taken) {
             unpack(*t);
             l.release(*t);
             return;

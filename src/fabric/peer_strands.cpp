@@ -4,12 +4,15 @@
 
 #include <fmt/format.h>
 
+#include <sluice/base/bytes.hpp>
+
 #include "peer.hpp"
 
 namespace sluice::fabric {
 namespace {
 
 constexpr duration stir_every = std::chrono::milliseconds(200);
+constexpr std::uint64_t least_sample = 64 * kib;  // smaller ones tell the latency, not the rate
 
 }  // namespace
 
@@ -48,9 +51,9 @@ void peer::open_strand(strand& s) {
     request.kind = domain_->limits().connected ? wire::endpoint_kind::connected
                                                : wire::endpoint_kind::datagram;
     request.endpoint = s.lane->endpoint();
-    const fabric::lane* const made = s.lane.get();
-    ask<wire::lane>(request, [this, &s, made](absl::StatusOr<wire::lane> answer) {
-        if (s.lane.get() != made) {
+    const std::uint64_t number = ++s.opened;
+    ask<wire::lane>(request, [this, &s, number](absl::StatusOr<wire::lane> answer) {
+        if (s.lane == nullptr || s.opened != number) {
             return;  // closed meanwhile
         }
         if (!answer.ok()) {
@@ -106,12 +109,17 @@ void peer::probe_read(strand& s) {
     t->local[0] = {scratch_.data(), static_cast<std::size_t>(t->bytes)};
     t->remote[0] = {pool_.base, static_cast<std::size_t>(t->bytes), pool_.key};
     t->deadline = saturating_add(settings_.on->now(), soft_timeout(t->bytes));
-    if (!settings_.memory->describe(*domain_, scratch_, t->descriptors[0]) || !s.lane->post(*t)) {
-        // It could not be tried: then its message must do.
+    if (!settings_.memory->describe(*domain_, scratch_, t->descriptors[0])) {
+        // It cannot be tried: then its message must do.
         s.lane->release(*t);
         come_back();
         return;
     }
+    const bool taken = s.lane->post(*t);
+    if (!taken) {
+        s.lane->release(*t);
+    }
+    posted(s, taken);
     wake_by(t->deadline);
 }
 
@@ -174,7 +182,7 @@ void peer::transferred(strand& s, transfer& t, absl::Status status) {
     }
     const double seconds = to_seconds(now - std::max(t.posted_at, s.last_end));
     s.last_end = now;
-    if (seconds > 0) {
+    if (seconds > 0 && t.bytes >= least_sample) {
         const double rate = static_cast<double>(t.bytes) / seconds;
         bytes_per_second_ = bytes_per_second_ <= 0 ? rate : bytes_per_second_ * 0.9 + rate * 0.1;
         health_.bytes_per_second = bytes_per_second_;

@@ -6,9 +6,11 @@
 #include <optional>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace sluice::fabric {
 namespace {
@@ -84,6 +86,38 @@ void for_each_descriptor(Act act) noexcept {
     ::closedir(folder);
 }
 
+/// Calls `act` with every connection that was accepted at `local`.
+template <class Act>
+void for_each_accepted(const host_port& local, Act act) noexcept {
+    for_each_descriptor([&](int fd) {
+        const std::optional<host_port> there = end_of(fd, peer_name);  // none: it listens
+        const std::optional<host_port> here = there ? end_of(fd, own_name) : std::nullopt;
+        if (here && (here->is(local) || (local.any() && here->port == local.port))) {
+            act(fd, *there);
+        }
+    });
+}
+
+// Another thread may have closed the descriptor meanwhile, and it may be somebody else's now: a
+// duplicate stays what it is.
+void shut(int fd, const host_port& peer) noexcept {
+    const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) {
+        return;
+    }
+    if (const std::optional<host_port> there = end_of(own, peer_name); there && there->is(peer)) {
+        ::shutdown(own, SHUT_RDWR);
+    }
+    ::close(own);
+}
+
+socket_end packed(const host_port& end) noexcept {
+    socket_end out{};
+    std::memcpy(out.data(), &end.host, sizeof end.host);
+    std::memcpy(out.data() + sizeof end.host, &end.port, sizeof end.port);
+    return out;
+}
+
 void set_congestion_control(int socket, const std::string& name) noexcept {
     ::setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, name.data(),
                  static_cast<socklen_t>(name.size()));
@@ -110,13 +144,39 @@ void set_congestion_control_at(std::span<const std::byte> local, const std::stri
         return;
     }
     for_each_descriptor([&](int fd) {
-        // Connected ones only: the listening socket has no peer.
-        const std::optional<host_port> here =
-            end_of(fd, peer_name) ? end_of(fd, own_name) : std::nullopt;
-        if (here && (here->is(*wanted) || (wanted->any() && here->port == wanted->port))) {
+        // Accepted sockets inherit it from the one that listens.
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        const std::optional<host_port> here = end_of(fd, own_name);
+        if (here && here->is(*wanted) &&
+            ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0) {
             set_congestion_control(fd, name);
         }
     });
+}
+
+std::optional<socket_end> socket_end_of(std::span<const std::byte> address) noexcept {
+    const std::optional<host_port> end = host_port_of(address);
+    return end ? std::optional(packed(*end)) : std::nullopt;
+}
+
+std::vector<socket_end> peers_at(std::span<const std::byte> local) {
+    std::vector<socket_end> out;
+    if (const std::optional<host_port> wanted = host_port_of(local)) {
+        for_each_accepted(*wanted,
+                          [&](int, const host_port& peer) { out.push_back(packed(peer)); });
+    }
+    return out;
+}
+
+void shut_connection_at(std::span<const std::byte> local, const socket_end& peer) noexcept {
+    if (const std::optional<host_port> wanted = host_port_of(local)) {
+        for_each_accepted(*wanted, [&](int fd, const host_port& there) {
+            if (packed(there) == peer) {
+                shut(fd, there);
+            }
+        });
+    }
 }
 
 void shut_connections_to(std::span<const std::byte> peer) noexcept {
@@ -127,7 +187,7 @@ void shut_connections_to(std::span<const std::byte> peer) noexcept {
     for_each_descriptor([&](int fd) {
         const std::optional<host_port> there = end_of(fd, peer_name);
         if (there && there->is(*wanted)) {
-            ::shutdown(fd, SHUT_RDWR);
+            shut(fd, *wanted);
         }
     });
 }

@@ -53,7 +53,14 @@ queue_watch::queue_watch(loop& on, drain_function drain, void* self)
           this),
       patience_(default_patience) {}
 
+void queue_watch::look_after(duration pause) noexcept {
+    if (running_) {
+        loop_.arm(alarm_, loop_.now() + pause);
+    }
+}
+
 absl::Status queue_watch::start(fid_fabric* fabric, fid* queue, bool has_descriptor) {
+    stop();
     fabric_ = fabric;
     queue_ = queue;
     int fd = -1;

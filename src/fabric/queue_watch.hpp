@@ -38,6 +38,8 @@ class queue_watch {
     void expect(bool something) noexcept;
     /// Look as soon as possible: something has just been posted.
     void nudge() noexcept;
+    /// Look also if nothing wakes us, after a while.
+    void look_after(duration pause) noexcept;
     /// Without a descriptor, polls are never further apart than this while something is expected.
     void set_patience(duration longest) noexcept { patience_ = longest; }
 

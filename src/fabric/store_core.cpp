@@ -58,6 +58,7 @@ void store_core::orphan::operator()(store_core* core) const noexcept {
 
 void store_core::on_wake(work& w) noexcept {
     store_core& self = *static_cast<wake&>(w).owner;
+    bool faster = false;
     {
         std::unique_lock lock(self.mutex_);
         self.awake_ = false;
@@ -70,7 +71,14 @@ void store_core::on_wake(work& w) noexcept {
         if (self.new_rate_ >= 0) {
             self.rate_ = std::exchange(self.new_rate_, -1);
             self.limiter_.set_rate(self.rate_);
+            faster = self.rate_ <= 0;
         }
+    }
+    if (faster) {
+        for (paced_end& e : self.paced_) {
+            e.due = time_point::min();  // nothing holds them any more
+        }
+        self.open_gate();
     }
     if (!std::exchange(self.started_, true)) {
         for (const auto& p : self.peers_) {
@@ -144,7 +152,7 @@ void store_core::next_node(read_item& item, absl::StatusCode why) {
 void store_core::on_located(peer& p, read_item& item, const wire::placement& at, time_point asked) {
     if (!at.there()) {
         next_node(item, absl::StatusCode::kNotFound);
-    } else if (!learn(p, item.op->key, at, asked, item.where)) {
+    } else if (!p.readable() || !learn(p, item.op->key, at, asked, item.where)) {
         next_node(item, absl::StatusCode::kUnavailable);
     } else if (at.length != item.op->into.size()) {
         end_get(item, absl::StatusCode::kInvalidArgument);

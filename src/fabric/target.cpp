@@ -12,7 +12,6 @@
 #include <rdma/fi_errno.h>
 
 #include "../wire/secret.hpp"
-#include "provider_sockets.hpp"
 
 namespace sluice::fabric {
 namespace {
@@ -36,16 +35,21 @@ target::rest::rest(target& t) noexcept
       }),
       owner(&t) {}
 
+target::broom::broom(target& t) noexcept
+    : timer([](timer& self) noexcept { static_cast<broom&>(self).owner->sweep(); }), owner(&t) {}
+
 target::target(loop& on, std::span<std::byte>)
     : loop_(on),
       event_watch_(
           on, [](void* self) noexcept { return static_cast<target*>(self)->read_events(); }, this),
       queue_watch_(
           on, [](void* self) noexcept { return static_cast<target*>(self)->drain(); }, this),
-      rest_(*this) {}
+      rest_(*this),
+      broom_(*this) {}
 
 target::~target() {
     loop_.disarm(rest_);
+    loop_.disarm(broom_);
     event_watch_.stop();
     queue_watch_.stop();
 }
@@ -172,8 +176,13 @@ absl::StatusOr<wire::lane> target::admit(std::uint64_t client, std::span<std::by
         invitations_.push_back({out.ticket, client, now + ticket_life});
     } else if (!client_endpoint.empty()) {
         // Some providers answer only to those whom they know.
+        const absl::StatusOr<std::vector<std::byte>> name =
+            domain_->foreign_address(client_endpoint);
+        if (!name.ok()) {
+            return name.status();
+        }
         fi_addr_t address = FI_ADDR_UNSPEC;
-        if (fi_av_insert(addresses_.get(), client_endpoint.data(), 1, &address, 0, nullptr) != 1) {
+        if (fi_av_insert(addresses_.get(), name->data(), 1, &address, 0, nullptr) != 1) {
             return absl::InvalidArgumentError("the client's endpoint was refused");
         }
         acquaintances_.push_back({client, address});
@@ -222,7 +231,10 @@ bool target::drain() noexcept {
 bool target::read_events() noexcept {
     std::array<std::byte, sizeof(fi_eq_cm_entry) + 256> buffer;
     bool any = false;
-    for (;;) {
+    if (!broom_.armed()) {
+        loop_.arm(broom_, loop_.now() + ticket_life);
+    }
+    for (std::size_t i = 0; i < events_per_round; ++i) {
         std::uint32_t event = 0;
         const ssize_t size = fi_eq_read(events_.get(), &event, buffer.data(), buffer.size(), 0);
         if (size == -FI_EAVAIL) {
@@ -243,13 +255,36 @@ bool target::read_events() noexcept {
             const info_ptr info(entry.info);
             accept(*info, std::span(buffer).subspan(sizeof entry,
                                                     static_cast<std::size_t>(size) - sizeof entry));
-        } else if (event == FI_CONNECTED) {
-            set_congestion_control_at(endpoint_name_, congestion_control_);
         } else if (event == FI_SHUTDOWN) {
             guests_.erase(entry.fid);
         }
     }
     return any;
+}
+
+// The provider accepts whoever connects, and waits for ever for what they say. Who has been there
+// for a round and is nobody's data connection is shown out.
+void target::sweep() noexcept {
+    std::vector<socket_end> strangers = peers_at(endpoint_name_);
+    for (const auto& [id, g] : guests_) {
+        std::array<std::byte, wire::max_endpoint_bytes> name{};
+        std::size_t size = name.size();
+        if (fi_getpeer(g.endpoint.get(), name.data(), &size) == 0) {
+            if (const auto end =
+                    socket_end_of(std::span(name).first(std::min(size, name.size())))) {
+                std::erase(strangers, *end);
+            }
+        }
+    }
+    for (const socket_end& end : strangers_) {
+        if (std::erase(strangers, end) > 0) {
+            shut_connection_at(endpoint_name_, end);
+        }
+    }
+    strangers_ = std::move(strangers);
+    if (!strangers_.empty()) {
+        loop_.arm(broom_, loop_.now() + ticket_life);
+    }
 }
 
 void target::accept(fi_info& info, std::span<const std::byte> data) noexcept {

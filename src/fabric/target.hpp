@@ -16,6 +16,7 @@
 
 #include "../wire/messages.hpp"
 #include "domain.hpp"
+#include "provider_sockets.hpp"
 #include "queue_watch.hpp"
 
 namespace sluice::fabric {
@@ -52,7 +53,9 @@ class target {
     void expel(std::uint64_t client) noexcept;
 
     /// Of clients' TCP connections from now on; empty: the system's. See provider_sockets.hpp.
-    void use_congestion_control(std::string name) { congestion_control_ = std::move(name); }
+    void use_congestion_control(const std::string& name) noexcept {
+        set_congestion_control_at(endpoint_name_, name);
+    }
 
     /// A client asked for something: it will read soon. Matters where there is nothing to wait on.
     void stir() noexcept;
@@ -77,18 +80,23 @@ class target {
         target* owner;
     };
 
+    struct broom : timer {
+        explicit broom(target& t) noexcept;
+        target* owner;
+    };
+
     target(loop& on, std::span<std::byte> pool);
     absl::Status listen();
     absl::Status serve_datagrams();
     bool drain() noexcept;
     bool read_events() noexcept;
     [[nodiscard]] std::size_t lanes_of(std::uint64_t client) const noexcept;
+    void sweep() noexcept;
     void accept(fi_info& info, std::span<const std::byte> data) noexcept;
 
     loop& loop_;
     std::shared_ptr<domain> domain_;
     std::vector<std::byte> endpoint_name_;
-    std::string congestion_control_;
 
     // Closed in the reverse order.
     region pool_;
@@ -104,6 +112,8 @@ class target {
     queue_watch event_watch_;
     queue_watch queue_watch_;
     rest rest_;
+    broom broom_;
+    std::vector<socket_end> strangers_;  // at the last sweep
 };
 
 }  // namespace sluice::fabric

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "block_records.hpp"
 
+#include <span>
+
+#include <xxhash.h>
+
+#include "../wire/secret.hpp"
+
 namespace sluice::node {
 namespace {
 
@@ -9,6 +15,7 @@ constexpr std::uint32_t first_buckets = 64;
 }  // namespace
 
 block_records::block_records() : mask_(first_buckets - 1) {
+    wire::fill_random(std::as_writable_bytes(std::span(&seed_, 1)));
     for (std::uint32_t i = 0; i < first_buckets; ++i) {
         buckets_.grow();
     }
@@ -63,7 +70,10 @@ void block_records::erase(std::uint32_t id) noexcept {
 
 // Linear hashing: the buckets up to a power of two have been split already, the others not yet.
 std::uint32_t block_records::bucket_of(const block_key& key) const noexcept {
-    const std::uint32_t at = static_cast<std::uint32_t>(key.hash()) & mask_;
+    // With a seed of its own: clients choose the keys, and must not choose the buckets.
+    const std::span<const std::byte> bytes = key.bytes();
+    const auto hash = XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed_);
+    const std::uint32_t at = static_cast<std::uint32_t>(hash) & mask_;
     return at < buckets_.size() ? at : at & (mask_ >> 1);
 }
 

@@ -66,6 +66,7 @@ class block_records {
     paged<std::uint32_t> buckets_;  // the first record of each, + 1
     std::uint32_t mask_;            // the buckets rounded up to a power of two, - 1
     std::uint64_t visible_ = 0;
+    std::uint64_t seed_ = 0;
     std::uint32_t unused_ = none;
 };
 

@@ -17,18 +17,17 @@ constexpr duration rejection_delay = 100ms;
 guest::alarm::alarm(guest& g) noexcept
     : timer([](timer& t) noexcept { static_cast<alarm&>(t).self->on_alarm(); }), self(&g) {}
 
-guest::guest(service& s, host& h, std::uint64_t number, absl::Status unwanted)
+guest::guest(service& s, host& h, std::uint64_t number)
     : intake::client(s.blocks_in),
       service_(s),
       host_(&h),
       number_(number),
-      unwanted_(std::move(unwanted)),
       handshake_(s.secret, s.facts),
       alarm_(*this) {}
 
 absl::StatusOr<std::unique_ptr<guest>> guest::receive(service& s, host& h, std::uint64_t number,
-                                                      int socket, absl::Status unwanted) {
-    std::unique_ptr<guest> out(new guest(s, h, number, std::move(unwanted)));
+                                                      int socket) {
+    std::unique_ptr<guest> out(new guest(s, h, number));
     absl::StatusOr<std::unique_ptr<wire::connection>> control =
         wire::connection::adopt(s.on, socket, *out);
     if (!control.ok()) {
@@ -94,10 +93,6 @@ void guest::greet(const wire::frame& f) {
             condemn(hello.status(), f.id);
             return;
         }
-        if (!unwanted_.ok()) {
-            dismiss(unwanted_, f.id);
-            return;
-        }
         const absl::StatusOr<wire::challenge> challenge = handshake_.begin(*hello);
         if (!challenge.ok()) {
             condemn(challenge.status(), f.id);
@@ -125,6 +120,10 @@ void guest::greet(const wire::frame& f) {
     }
     if (!welcome.ok()) {
         condemn(welcome.status(), f.id);
+        return;
+    }
+    if (const absl::Status place = host_->on_proven(*this); !place.ok()) {
+        dismiss(place, f.id);
         return;
     }
     service_.on.disarm(alarm_);
@@ -166,9 +165,12 @@ void guest::release() noexcept {
     reserved_.clear();
     tokens_.clear();
     reserved_bytes_ = 0;
+    committing_bytes_ = 0;
+    committing_blocks_ = 0;
     if (!staging_.empty()) {
         service_.counts.staging_bytes.add(-static_cast<double>(staging_.bytes().size()));
-        staging_ = {};
+        staging_.forget();
+        service_.spare_staging.push_back(std::exchange(staging_, {}));
     }
 }
 

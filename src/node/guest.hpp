@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -32,6 +33,9 @@ class guest final : wire::connection::owner, intake::client {
  public:
     class host {
      public:
+        /// It has proven itself.
+        /// \return not OK: there is no place for it, and it has to be told so
+        [[nodiscard]] virtual absl::Status on_proven(guest& g) = 0;
         /// The last call; may destroy the guest.
         virtual void on_left(guest& g) = 0;
 
@@ -40,12 +44,10 @@ class guest final : wire::connection::owner, intake::client {
     };
 
     /// Takes over a socket.
-    /// \param number    names it at the pool and at the targets; never used twice
-    /// \param unwanted  not OK: it is told so instead of being served
+    /// \param number  names it at the pool and at the targets; never used twice
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<guest>> receive(service& s, host& h,
                                                                         std::uint64_t number,
-                                                                        int socket,
-                                                                        absl::Status unwanted);
+                                                                        int socket);
     guest(const guest&) = delete;
     guest& operator=(const guest&) = delete;
     /// Closes its connections; what it has reserved is free.
@@ -67,12 +69,17 @@ class guest final : wire::connection::owner, intake::client {
         guest* self;
     };
 
-    guest(service& s, host& h, std::uint64_t number, absl::Status unwanted);
+    struct reservation {
+        std::uint64_t bytes = 0;
+        bool committing = false;  // a commit of it waits or is under way
+    };
+
+    guest(service& s, host& h, std::uint64_t number);
 
     void on_frame(wire::connection& c, const wire::frame& f) override;
     void on_malformed(wire::connection& c, const absl::Status& why) override;
     void on_closed(wire::connection& c, absl::Status why) override;
-    void on_committed(std::uint64_t id, const wire::committed& answer) override;
+    void on_committed(const intake::commit_job& done) override;
     void on_reported(std::uint64_t id, const wire::reported& answer) override;
     void on_alarm();
 
@@ -99,15 +106,16 @@ class guest final : wire::connection::owner, intake::client {
     service& service_;
     host* host_;
     const std::uint64_t number_;
-    const absl::Status unwanted_;
     state state_ = state::greeting;
     std::uint64_t rejected_id_ = 0;  // what is answered late
     wire::node_handshake handshake_;
     alarm alarm_;
     mapped staging_;
-    std::unordered_map<std::uint64_t, std::uint64_t> reserved_;  // bytes by token
+    std::unordered_map<std::uint64_t, reservation> reserved_;  // by token
     std::deque<std::uint64_t> tokens_;  // oldest first; those that are settled too, for a while
     std::uint64_t reserved_bytes_ = 0;
+    std::uint64_t committing_bytes_ = 0;  // of reserved_bytes_
+    std::size_t committing_blocks_ = 0;
     bool has_reserved_ = false;
     std::unique_ptr<wire::connection> control_;
 };

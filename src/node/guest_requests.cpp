@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -94,7 +95,12 @@ absl::StatusOr<wire::lane> guest::admit(const wire::open_lane& request) {
             request.provider));
     }
     if (staging_.empty()) {
-        staging_ = mapped(service_.staging_bytes);
+        if (service_.spare_staging.empty()) {
+            staging_ = mapped(service_.staging_bytes);
+        } else {
+            staging_ = std::move(service_.spare_staging.back());
+            service_.spare_staging.pop_back();
+        }
         if (staging_.empty()) {
             return absl::ResourceExhaustedError(
                 fmt::format("the node has no {} bytes for another client's staging memory",
@@ -138,7 +144,9 @@ void guest::answer(const wire::reserve& request, std::uint64_t id) {
         refuse(absl::UnavailableError("the node is about to end and takes no more blocks"), id);
         return;
     }
-    const std::uint64_t limit = reserved_per_staging * service_.staging_bytes;
+    // What is being taken in stays; all else makes room.
+    const std::uint64_t limit = reserved_per_staging * service_.staging_bytes - committing_bytes_;
+    const std::size_t most_blocks = most_reserved_blocks - committing_blocks_;
     wire::reserved out;
     out.grants.resize(request.blocks.size());
     std::vector<block_pool::wish> wishes;
@@ -148,7 +156,8 @@ void guest::answer(const wire::reserve& request, std::uint64_t id) {
         const wire::reserve::block& b = request.blocks[i];
         if (b.length > service_.facts.max_block_bytes) {
             out.grants[i].verdict = wire::reserve_verdict::too_large;
-        } else if (b.length <= limit - bytes) {  // else it is more than can be on its way
+        } else if (b.length <= limit - bytes && wishes.size() < most_blocks) {
+            // else it is more than can be on its way
             bytes += b.length;
             wishes.push_back({b.key, b.length});
             which.push_back(i);
@@ -165,7 +174,7 @@ void guest::answer(const wire::reserve& request, std::uint64_t id) {
         g.verdict = verdict_of(grants[i].verdict);
         if (grants[i].verdict == block_pool::verdict::granted) {
             g.token = grants[i].token;
-            reserved_.emplace(g.token, wishes[i].length);
+            reserved_.emplace(g.token, reservation{wishes[i].length});
             tokens_.push_back(g.token);
             reserved_bytes_ += wishes[i].length;
         }
@@ -183,7 +192,8 @@ void guest::make_room(std::uint64_t bytes, std::size_t blocks) {
            (reserved_bytes_ + bytes > limit || reserved_.size() + blocks > most_reserved_blocks)) {
         const std::uint64_t token = tokens_.front();
         tokens_.pop_front();
-        if (reserved_.contains(token)) {
+        if (const auto at = reserved_.find(token);
+            at != reserved_.end() && !at->second.committing) {
             service_.pool.abandon(token, number_);
             settled(token);
         }
@@ -195,7 +205,11 @@ void guest::make_room(std::uint64_t bytes, std::size_t blocks) {
 
 void guest::settled(std::uint64_t token) {
     if (const auto at = reserved_.find(token); at != reserved_.end()) {
-        reserved_bytes_ -= at->second;
+        reserved_bytes_ -= at->second.bytes;
+        if (at->second.committing) {
+            committing_bytes_ -= at->second.bytes;
+            --committing_blocks_;
+        }
         reserved_.erase(at);
     }
 }
@@ -218,13 +232,20 @@ void guest::answer(wire::commit& request, std::uint64_t id) {
         return;
     }
     for (const wire::commit::block& b : request.blocks) {
-        settled(b.token);
+        const auto at = reserved_.find(b.token);
+        if (at != reserved_.end() && !std::exchange(at->second.committing, true)) {
+            committing_bytes_ += at->second.bytes;
+            ++committing_blocks_;
+        }
     }
     service_.blocks_in.commit(*this, id, std::move(request), number_, staging_.bytes());
 }
 
-void guest::on_committed(std::uint64_t id, const wire::committed& answer) {
-    control_->send(answer, id);
+void guest::on_committed(const intake::commit_job& done) {
+    for (const wire::commit::block& b : done.request.blocks) {
+        settled(b.token);
+    }
+    control_->send(done.answer, done.id);
 }
 
 void guest::answer(const wire::remove& request, std::uint64_t id) {

@@ -100,7 +100,7 @@ bool intake::advance(client& c, commit_job& job, std::size_t& budget) {
         job.answer.verdicts.push_back(*verdict);
     }
     counts_.publish(pool_.stats());  // who has the answer finds the blocks counted
-    c.on_committed(job.id, job.answer);
+    c.on_committed(job);
     return true;
 }
 
@@ -116,9 +116,15 @@ std::optional<wire::commit_verdict> intake::take_in(client& c, const wire::commi
     if (!grant) {
         return wire::commit_verdict::unknown;
     }
+    // Here too, as it may have been reserved after the request had been looked at.
+    if (grant->length > c.staging_.size() ||
+        block.staging_offset > c.staging_.size() - grant->length) {
+        pool_.abandon(block.token, c.owner_);
+        return wire::commit_verdict::unknown;
+    }
     // The sum is of the bytes in their place, which the client cannot write to.
-    if (!sum_up(c, grant->offset, grant->length, c.staging_.data() + block.staging_offset,
-                budget)) {
+    if (!sum_up(c, grant->offset, grant->length,
+                c.staging_.subspan(block.staging_offset, grant->length), budget)) {
         return std::nullopt;
     }
     if (c.sum_.value() != block.checksum) {
@@ -139,7 +145,7 @@ bool intake::advance(client& c, report_job& job, std::size_t& budget) {
     wire::reported answer;
     const std::optional<block_place> place = pool_.peek(r.key);
     if (place && place->generation == r.generation) {
-        if (!sum_up(c, place->offset, place->length, nullptr, budget)) {
+        if (!sum_up(c, place->offset, place->length, std::nullopt, budget)) {
             return false;
         }
         if (c.sum_.value() != place->checksum) {
@@ -152,8 +158,8 @@ bool intake::advance(client& c, report_job& job, std::size_t& budget) {
     return true;
 }
 
-bool intake::sum_up(client& c, std::uint64_t offset, std::uint64_t length, const std::byte* from,
-                    std::size_t& budget) {
+bool intake::sum_up(client& c, std::uint64_t offset, std::uint64_t length,
+                    std::optional<std::span<const std::byte>> from, std::size_t& budget) {
     if (c.done_ == 0) {
         c.sum_.start();
     }
@@ -163,8 +169,8 @@ bool intake::sum_up(client& c, std::uint64_t offset, std::uint64_t length, const
             return false;
         }
         const std::span<std::byte> to = memory_.subspan(offset + c.done_, n);
-        if (from != nullptr) {
-            detail::copy_bytes(to.data(), from + c.done_, n);
+        if (from) {
+            detail::copy_bytes(to.data(), from->subspan(c.done_, n).data(), n);
         }
         c.sum_.add(to);
         c.done_ += n;

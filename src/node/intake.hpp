@@ -54,7 +54,7 @@ class intake {
 
      private:
         friend intake;
-        virtual void on_committed(std::uint64_t id, const wire::committed& answer) = 0;
+        virtual void on_committed(const commit_job& done) = 0;
         virtual void on_reported(std::uint64_t id, const wire::reported& answer) = 0;
 
         intake* intake_;
@@ -75,7 +75,9 @@ class intake {
         return c.jobs_.size() >= most_jobs;
     }
     /// `on_committed` follows, not from inside. Answers come in the order of the requests.
-    /// \param staging  stays until `forget`; every block whose token is the owner's lies inside
+    /// A block that does not lie inside its staging memory is unknown, and its reservation is given
+    /// back: a token may come to be the owner's only after the request.
+    /// \param staging  stays until `forget`; may be empty
     /// \pre not full
     void commit(client& c, std::uint64_t id, wire::commit request, std::uint64_t owner,
                 std::span<const std::byte> staging);
@@ -97,9 +99,10 @@ class intake {
     [[nodiscard]] std::optional<wire::commit_verdict> take_in(client& c,
                                                               const wire::commit::block& block,
                                                               std::size_t& budget);
+    /// \param from  if there is one, `length` bytes that are copied there first
     /// \return whether all of it is in the sum
-    bool sum_up(client& c, std::uint64_t offset, std::uint64_t length, const std::byte* from,
-                std::size_t& budget);
+    bool sum_up(client& c, std::uint64_t offset, std::uint64_t length,
+                std::optional<std::span<const std::byte>> from, std::size_t& budget);
 
     loop& loop_;
     block_pool& pool_;

@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include <sys/mman.h>
+
 #include "../pages.hpp"
 
 namespace sluice::node {
@@ -28,6 +30,8 @@ class mapped {
     [[nodiscard]] std::span<std::byte> bytes() const noexcept {
         return pages_.empty() ? pages_ : pages_.first(bytes_);
     }
+    /// Gives the pages back to the system, not the addresses: they read as zeros.
+    void forget() noexcept { ::madvise(pages_.data(), pages_.size(), MADV_DONTNEED); }
     [[nodiscard]] bool empty() const noexcept { return pages_.empty(); }
 
  private:

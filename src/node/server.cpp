@@ -6,8 +6,6 @@
 #include <string_view>
 #include <utility>
 
-#include <unistd.h>
-
 #include <fmt/format.h>
 
 #include <sluice/base/status.hpp>
@@ -17,8 +15,9 @@
 namespace sluice::node {
 namespace {
 
-// Over the limit, so many more are told why they are not served; the rest are just closed.
-constexpr std::size_t most_told = 64;
+// Who have not proven themselves: they take no place of a client, and the oldest of too many goes,
+// so that strangers keep nobody out by just being there.
+constexpr std::size_t most_greeters = 256;
 
 }  // namespace
 
@@ -133,27 +132,32 @@ std::string server::metrics_address() const {
 }
 
 void server::receive(int socket) {
-    absl::Status unwanted;
-    if (guests_.size() >= options_.max_connections) {
-        if (guests_.size() >= options_.max_connections + most_told) {
-            ::close(socket);
-            return;
-        }
-        unwanted = absl::ResourceExhaustedError(
-            fmt::format("the node has its {} connections already; raise its max_connections",
-                        options_.max_connections));
+    if (greeters_.size() >= most_greeters) {
+        const std::uint64_t oldest = *greeters_.begin();
+        greeters_.erase(oldest);
+        guests_.erase(oldest);
     }
     const std::uint64_t number = ++guests_so_far_;
-    absl::StatusOr<std::unique_ptr<guest>> g =
-        guest::receive(service_, *this, number, socket, std::move(unwanted));
-    if (!g.ok()) {
-        return;  // that one's socket did not work
+    absl::StatusOr<std::unique_ptr<guest>> g = guest::receive(service_, *this, number, socket);
+    if (g.ok()) {  // else its socket did not work
+        guests_.emplace(number, *std::move(g));
+        greeters_.insert(number);
     }
-    guests_.emplace(number, *std::move(g));
     service_.counts.connections.set(static_cast<double>(guests_.size()));
 }
 
+absl::Status server::on_proven(guest& g) {
+    if (guests_.size() - greeters_.size() >= options_.max_connections) {
+        return absl::ResourceExhaustedError(
+            fmt::format("the node has its {} connections already; raise its max_connections",
+                        options_.max_connections));
+    }
+    greeters_.erase(g.number());
+    return absl::OkStatus();
+}
+
 void server::on_left(guest& g) {
+    greeters_.erase(g.number());
     guests_.erase(g.number());
     service_.counts.connections.set(static_cast<double>(guests_.size()));
     if (service_.draining && guests_.empty()) {
@@ -164,7 +168,7 @@ void server::on_left(guest& g) {
 void server::drain(std::function<void()> done) {
     done_.push_back(std::move(done));
     if (std::exchange(service_.draining, true)) {
-        if (guests_.empty()) {
+        if (guests_.empty() || drain_over_) {
             service_.on.arm(drain_alarm_, service_.on.now());
         }
         return;
@@ -179,6 +183,7 @@ void server::drain(std::function<void()> done) {
 }
 
 void server::drained() {
+    drain_over_ = true;
     // Of the stack: the last of them may destroy this.
     const std::vector<std::function<void()>> done = std::exchange(done_, {});
     for (const std::function<void()>& f : done) {

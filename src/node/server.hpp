@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -57,6 +59,7 @@ class server final : guest::host {
     absl::Status open_providers(const std::string& host);
     absl::Status open_doors(const wire::address& at);
     void receive(int socket);
+    absl::Status on_proven(guest& g) override;
     void on_left(guest& g) override;
     void drained();
     [[nodiscard]] http_answer page(std::string_view path) const;
@@ -65,9 +68,11 @@ class server final : guest::host {
     service service_;
     std::uint64_t guests_so_far_ = 0;
     std::unordered_map<std::uint64_t, std::unique_ptr<guest>> guests_;
+    std::set<std::uint64_t> greeters_;  // of guests_, who have not proven themselves; oldest first
     std::unique_ptr<http_server> http_;
     std::unique_ptr<wire::listener> listener_;
     std::vector<std::function<void()>> done_;
+    bool drain_over_ = false;  // nothing is waited for any more
     alarm drain_alarm_;
 };
 

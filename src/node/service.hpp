@@ -39,6 +39,9 @@ struct service {
     wire::welcome facts;
     node_metrics counts;
     const mapped memory;
+    /// Staging areas of clients that have left. Kept mapped: a write that one of them had begun by
+    /// another connection may still come, and must find nothing but a staging area there.
+    std::vector<mapped> spare_staging;
     block_pool pool;
     intake blocks_in;
     std::vector<provider> providers;  // closed before the memory goes

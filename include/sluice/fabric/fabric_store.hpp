@@ -126,7 +126,8 @@ struct fabric_store_stats {
 class fabric_store final : public store {
  public:
     /// Returns at once; the nodes are connected to meanwhile, and operations wait for that as long
-    /// as for anything else. Names of nodes are resolved here, which may block.
+    /// as for anything else. Names of nodes are resolved whenever they are connected to, on the
+    /// loop, which may block it: give addresses where that matters.
     ///
     /// \param on  the loop to work on: it outlives the store, and the store is destroyed on it or
     ///            when it does not run. Null: a thread of its own. A `thread_loop` that nobody runs
