@@ -96,7 +96,9 @@ class liar : wire::connection::owner {
     }
     void answer_lookup(wire::connection& c, const wire::frame& f) {
         const auto asked = wire::decode<wire::lookup>(f.body);
-        REQUIRE(asked.ok());
+        if (!asked.ok()) {
+            return;  // the test waits in vain
+        }
         wire::found answer;
         wire::placement at{4096, 4096, 1, 1};
         switch (what_) {
