@@ -187,4 +187,35 @@ absl::StatusOr<fid_ptr<fid_eq>> domain::open_events() {
     return fid_ptr<fid_eq>(events);
 }
 
+absl::StatusOr<fid_ptr<fid_av>> domain::open_addresses(fid_ep* endpoint) {
+    fi_av_attr attr{};
+    attr.type = FI_AV_UNSPEC;
+    fid_av* addresses = nullptr;
+    if (const int ret = fi_av_open(domain_.get(), &attr, &addresses, nullptr); ret != 0) {
+        return fabric_status(ret, "fi_av_open");
+    }
+    fid_ptr<fid_av> out(addresses);
+    if (const int ret = fi_ep_bind(endpoint, &addresses->fid, 0); ret != 0) {
+        return fabric_status(ret, "fi_ep_bind of the address vector");
+    }
+    return out;
+}
+
+absl::Status enable(fid_ep* endpoint, fid_cq* queue) {
+    if (const int ret = fi_ep_bind(endpoint, &queue->fid, FI_TRANSMIT | FI_RECV); ret != 0) {
+        return fabric_status(ret, "fi_ep_bind of the completion queue");
+    }
+    return fabric_status(fi_enable(endpoint), "fi_enable");
+}
+
+absl::StatusOr<std::vector<std::byte>> name_of(fid* endpoint) {
+    std::vector<std::byte> out(wire::max_endpoint_bytes);
+    std::size_t size = out.size();
+    if (const int ret = fi_getname(endpoint, out.data(), &size); ret != 0) {
+        return fabric_status(ret, "fi_getname");
+    }
+    out.resize(size);
+    return out;
+}
+
 }  // namespace sluice::fabric

@@ -11,6 +11,7 @@
 
 #include <absl/status/statusor.h>
 #include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
 
 #include "fi.hpp"
 
@@ -82,6 +83,9 @@ class domain {
     /// The same for connection events.
     [[nodiscard]] absl::StatusOr<fid_ptr<fid_eq>> open_events();
 
+    /// An address vector that `endpoint` uses.
+    [[nodiscard]] absl::StatusOr<fid_ptr<fid_av>> open_addresses(fid_ep* endpoint);
+
  private:
     domain() = default;
 
@@ -90,5 +94,10 @@ class domain {
     fid_ptr<fid_fabric> fabric_;
     fid_ptr<fid_domain> domain_;
 };
+
+/// Binds an endpoint to its completion queue and enables it.
+[[nodiscard]] absl::Status enable(fid_ep* endpoint, fid_cq* queue);
+/// The address of an endpoint or listener, as its provider writes it.
+[[nodiscard]] absl::StatusOr<std::vector<std::byte>> name_of(fid* endpoint);
 
 }  // namespace sluice::fabric

@@ -88,23 +88,14 @@ absl::Status lane::make_endpoint(const std::vector<std::byte>* to) {
             return fabric_status(ret, "fi_ep_bind of the event queue");
         }
     } else {
-        fi_av_attr attr{};
-        attr.type = FI_AV_UNSPEC;
-        attr.count = 1;
-        fid_av* addresses = nullptr;
-        if (const int ret = fi_av_open(d.handle(), &attr, &addresses, nullptr); ret != 0) {
-            return fabric_status(ret, "fi_av_open");
+        absl::StatusOr<fid_ptr<fid_av>> addresses = d.open_addresses(endpoint);
+        if (!addresses.ok()) {
+            return addresses.status();
         }
-        addresses_.reset(addresses);
-        if (const int ret = fi_ep_bind(endpoint, &addresses->fid, 0); ret != 0) {
-            return fabric_status(ret, "fi_ep_bind of the address vector");
-        }
+        addresses_ = *std::move(addresses);
     }
-    if (const int ret = fi_ep_bind(endpoint, &queue_->fid, FI_TRANSMIT | FI_RECV); ret != 0) {
-        return fabric_status(ret, "fi_ep_bind of the completion queue");
-    }
-    if (const int ret = fi_enable(endpoint); ret != 0) {
-        return fabric_status(ret, "fi_enable");
+    if (absl::Status status = enable(endpoint, queue_.get()); !status.ok()) {
+        return status;
     }
     return queue_watch_.start(d.fabric(), &queue_->fid, d.limits().waits);
 }
@@ -113,13 +104,7 @@ std::vector<std::byte> lane::endpoint() const {
     if (domain_->limits().connected) {
         return {};
     }
-    std::vector<std::byte> out(256);
-    std::size_t size = out.size();
-    if (fi_getname(&endpoint_->fid, out.data(), &size) != 0) {
-        size = 0;
-    }
-    out.resize(size);
-    return out;
+    return name_of(&endpoint_->fid).value_or(std::vector<std::byte>{});
 }
 
 absl::Status lane::connect(const destination& to) {

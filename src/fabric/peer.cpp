@@ -20,6 +20,11 @@ constexpr duration longest_pause = 5s;
 constexpr std::uint32_t strikes_to_slow = 2;
 constexpr duration time_to_look = 2ms;
 
+absl::Status failure_in(const wire::frame& f) {
+    const absl::StatusOr<wire::failure> failure = wire::decode<wire::failure>(f.body);
+    return failure.ok() ? wire::status_of(*failure) : failure.status();
+}
+
 }  // namespace
 
 peer::peer(const peer_settings& settings, const wire::address& at, std::string name,
@@ -88,10 +93,7 @@ void peer::on_frame(wire::connection&, const wire::frame& f) {
     calls_.erase(at);
     late_calls_ = 0;
     if (f.type == wire::message_type::failure) {
-        const absl::StatusOr<wire::failure> failure = wire::decode<wire::failure>(f.body);
-        call.then(failure.ok()
-                      ? absl::Status(static_cast<absl::StatusCode>(failure->code), failure->text)
-                      : failure.status());
+        call.then(failure_in(f));
     } else if (f.type != call.answer) {
         const absl::Status wrong = absl::InternalError(
             fmt::format("{} answered with a message of type {} where {} was due", health_.node,
@@ -125,10 +127,7 @@ void peer::shake_hands(const wire::frame& f) {
             welcomed(*w);
         }
     } else if (f.type == wire::message_type::failure) {
-        const absl::StatusOr<wire::failure> failure = wire::decode<wire::failure>(f.body);
-        status = failure.ok()
-                     ? absl::Status(static_cast<absl::StatusCode>(failure->code), failure->text)
-                     : failure.status();
+        status = failure_in(f);
     }
     if (!status.ok()) {
         condemn(std::move(status));
@@ -138,7 +137,6 @@ void peer::shake_hands(const wire::frame& f) {
 void peer::welcomed(const wire::welcome& w) {
     welcome_ = true;
     ++session_;
-    node_ = w.node;
     pool_bytes_ = w.pool_bytes;
     max_block_bytes_ = w.max_block_bytes;
     staging_bytes_ = w.staging_bytes;

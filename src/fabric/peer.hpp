@@ -273,7 +273,6 @@ class peer final : wire::connection::owner {
     std::unique_ptr<wire::connection> ended_control_;
     std::optional<wire::client_handshake> handshake_;
     bool welcome_ = false;
-    wire::node_id node_{};
     std::uint64_t pool_bytes_ = 0;
     std::uint64_t max_block_bytes_ = 0;
     std::uint64_t staging_bytes_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -13,6 +14,16 @@ namespace {
 
 constexpr duration stir_every = std::chrono::milliseconds(200);
 constexpr std::uint64_t least_sample = 64 * kib;  // smaller ones tell the latency, not the rate
+
+/// Goes through what a transfer carries; each item may be queued elsewhere meanwhile.
+template <class Item, class Act>
+void for_each(const transfer& t, Act act) {
+    for (auto* next = static_cast<Item*>(t.user); next != nullptr;) {
+        Item& item = *next;
+        next = std::exchange(item.next, nullptr);
+        act(item);
+    }
+}
 
 }  // namespace
 
@@ -148,19 +159,10 @@ void peer::close_strands(absl::StatusCode why) {
 // The items of a transfer that will not end any more.
 void peer::give_back(transfer& t, absl::StatusCode why) {
     if (t.write) {
-        for (auto* item = static_cast<put_item*>(t.user); item != nullptr;) {
-            put_item& current = *item;
-            item = item->next;
-            written(current, false);
-        }
+        for_each<put_item>(t, [&](put_item& item) { written(item, false); });
         return;
     }
-    for (auto* item = static_cast<read_item*>(t.user); item != nullptr;) {
-        read_item& current = *item;
-        item = item->next;
-        current.next = nullptr;
-        user_->on_failed(*this, current, why);
-    }
+    for_each<read_item>(t, [&](read_item& item) { user_->on_failed(*this, item, why); });
 }
 
 void peer::transferred(strand& s, transfer& t, absl::Status status) {
@@ -189,19 +191,10 @@ void peer::transferred(strand& s, transfer& t, absl::Status status) {
     }
     if (t.write) {
         settings_.counts->bytes_written.add(t.bytes);
-        for (auto* item = static_cast<put_item*>(t.user); item != nullptr;) {
-            put_item& current = *item;
-            item = item->next;
-            written(current, true);
-        }
+        for_each<put_item>(t, [&](put_item& item) { written(item, true); });
         return;
     }
-    for (auto* item = static_cast<read_item*>(t.user); item != nullptr;) {
-        read_item& current = *item;
-        item = item->next;
-        current.next = nullptr;
-        user_->on_landed(*this, current);
-    }
+    for_each<read_item>(t, [&](read_item& item) { user_->on_landed(*this, item); });
 }
 
 }  // namespace sluice::fabric

@@ -107,12 +107,11 @@ absl::Status target::listen() {
     if (const int ret = fi_listen(listener); ret != 0) {
         return fabric_status(ret, "fi_listen");
     }
-    endpoint_name_.resize(wire::max_endpoint_bytes);
-    std::size_t size = endpoint_name_.size();
-    if (const int ret = fi_getname(&listener->fid, endpoint_name_.data(), &size); ret != 0) {
-        return fabric_status(ret, "fi_getname");
+    absl::StatusOr<std::vector<std::byte>> name = name_of(&listener->fid);
+    if (!name.ok()) {
+        return name.status();
     }
-    endpoint_name_.resize(size);
+    endpoint_name_ = *std::move(name);
     event_watch_.expect(true);
     event_watch_.set_patience(resting_patience);
     return event_watch_.start(domain_->fabric(), &events_->fid, limits().waits);
@@ -125,28 +124,19 @@ absl::Status target::serve_datagrams() {
         return fabric_status(ret, "fi_endpoint");
     }
     endpoint_.reset(endpoint);
-    fi_av_attr attr{};
-    attr.type = FI_AV_UNSPEC;
-    fid_av* addresses = nullptr;
-    if (const int ret = fi_av_open(domain_->handle(), &attr, &addresses, nullptr); ret != 0) {
-        return fabric_status(ret, "fi_av_open");
+    absl::StatusOr<fid_ptr<fid_av>> addresses = domain_->open_addresses(endpoint);
+    if (!addresses.ok()) {
+        return addresses.status();
     }
-    addresses_.reset(addresses);
-    if (const int ret = fi_ep_bind(endpoint, &addresses->fid, 0); ret != 0) {
-        return fabric_status(ret, "fi_ep_bind of the address vector");
+    addresses_ = *std::move(addresses);
+    if (absl::Status status = enable(endpoint, queue_.get()); !status.ok()) {
+        return status;
     }
-    if (const int ret = fi_ep_bind(endpoint, &queue_->fid, FI_TRANSMIT | FI_RECV); ret != 0) {
-        return fabric_status(ret, "fi_ep_bind of the completion queue");
+    absl::StatusOr<std::vector<std::byte>> name = name_of(&endpoint->fid);
+    if (!name.ok()) {
+        return name.status();
     }
-    if (const int ret = fi_enable(endpoint); ret != 0) {
-        return fabric_status(ret, "fi_enable");
-    }
-    endpoint_name_.resize(wire::max_endpoint_bytes);
-    std::size_t size = endpoint_name_.size();
-    if (const int ret = fi_getname(&endpoint->fid, endpoint_name_.data(), &size); ret != 0) {
-        return fabric_status(ret, "fi_getname");
-    }
-    endpoint_name_.resize(size);
+    endpoint_name_ = *std::move(name);
     return absl::OkStatus();
 }
 
@@ -306,9 +296,8 @@ void target::accept(fi_info& info, std::span<const std::byte> data) noexcept {
         return;
     }
     guest g{client, fid_ptr<fid_ep>(endpoint)};
-    if (fi_ep_bind(endpoint, &events_->fid, 0) != 0 ||
-        fi_ep_bind(endpoint, &queue_->fid, FI_TRANSMIT | FI_RECV) != 0 ||
-        fi_enable(endpoint) != 0 || fi_accept(endpoint, nullptr, 0) != 0) {
+    if (fi_ep_bind(endpoint, &events_->fid, 0) != 0 || !enable(endpoint, queue_.get()).ok() ||
+        fi_accept(endpoint, nullptr, 0) != 0) {
         return;
     }
     guests_.emplace(&endpoint->fid, std::move(g));
