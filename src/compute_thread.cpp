@@ -58,14 +58,17 @@ void compute_thread::serve() noexcept {
     using real_clock = std::chrono::steady_clock;
     while (compute_job* const job = next_job()) {
         const real_clock::time_point begun = real_clock::now();
-        absl::Status status =
+        std::optional<absl::Status> status =
             run_ ? run_(*job) : absl::FailedPreconditionError("no function to compute with");
         busy_ns_.fetch_add(duration{real_clock::now() - begun}.count(), std::memory_order_relaxed);
         jobs_.fetch_add(1, std::memory_order_relaxed);
-        if (!status.ok()) {
+        if (!status) {
+            continue;  // the job may be over, and gone
+        }
+        if (!status->ok()) {
             failed_.fetch_add(1, std::memory_order_relaxed);
         }
-        job->complete(std::move(status));
+        job->complete(*std::move(status));
     }
 }
 

@@ -26,6 +26,10 @@ rank_value fifo_policy::do_rank(const request_view& r, stage_id, time_point) noe
     return nanoseconds(r.arrival);
 }
 
+rank_value external_policy::do_rank(const request_view& r, stage_id, time_point) noexcept {
+    return r.rank;
+}
+
 rank_value sjf_pt_policy::do_rank(const request_view& r, stage_id, time_point) noexcept {
     return static_cast<double>(r.prompt_tokens - std::min(r.prompt_tokens, r.load_tokens));
 }
@@ -123,10 +127,15 @@ flow_share fair_policy::flow(const request_view& r) noexcept {
 
 std::span<const detail::builtin_policy> detail::builtin_policies() noexcept {
     static constexpr builtin_policy all[] = {
-        {"fifo", &construct_policy<fifo_policy>},   {"sjf_pt", &construct_policy<sjf_pt_policy>},
-        {"sjf", &construct_policy<sjf_policy>},     {"srpt", &construct_policy<srpt_policy>},
-        {"edf", &construct_policy<edf_policy>},     {"lstf", &construct_policy<lstf_policy>},
-        {"aging", &construct_policy<aging_policy>}, {"fair", &construct_policy<fair_policy>},
+        {"external", &construct_policy<external_policy>},
+        {"fifo", &construct_policy<fifo_policy>},
+        {"sjf_pt", &construct_policy<sjf_pt_policy>},
+        {"sjf", &construct_policy<sjf_policy>},
+        {"srpt", &construct_policy<srpt_policy>},
+        {"edf", &construct_policy<edf_policy>},
+        {"lstf", &construct_policy<lstf_policy>},
+        {"aging", &construct_policy<aging_policy>},
+        {"fair", &construct_policy<fair_policy>},
     };
     return all;
 }

@@ -122,6 +122,7 @@ struct request_spec {
     std::int32_t priority = 0;
     std::uint32_t tenant = 0;
     double tenant_weight = 1;
+    double rank = 0;           ///< the engine's own, for the policy `external`; smaller goes first
     duration load_timeout{0};  ///< zero: the pipeline's
     bool write_back = true;    ///< computed blocks go to L2 and the store
     void* user = nullptr;      ///< comes back in events and compute jobs
@@ -175,6 +176,17 @@ struct request_report {
     std::uint32_t loaded_blocks = 0;
     std::uint64_t bytes_fetched = 0;       ///< by transfers that this request started
     std::uint64_t bytes_deduplicated = 0;  ///< came by transfers that others started
+};
+
+/// How far a request is, as of now. Blocks are counted per group where it says so, and else are
+/// leading blocks of the prompt.
+struct request_progress {
+    bool looked_up = false;            ///< `hit_blocks` is known
+    std::uint32_t hit_blocks = 0;      ///< usable prefix that lookup found
+    std::uint32_t planned_blocks = 0;  ///< to be in L1 before compute; less if one is lost
+    std::uint32_t fetching = 0;        ///< over all groups: not in L2 yet
+    std::uint32_t loading = 0;         ///< over all groups: not in L1 yet
+    stage_seconds predicted;           ///< at admission
 };
 
 /// Counters of a pipeline since it was made.
@@ -236,8 +248,25 @@ class pipeline {
     ///         number, or a slot out of range; kNotFound: stale handle.
     absl::Status bind(request_handle request, std::span<const slot_id> pages);
 
+    /// Stops waiting: the request ends `detached` with what has arrived, as after its load timeout.
+    /// No effect once it is loaded.
+    absl::Status detach(request_handle request);
+
     /// Ends a request early; its outcome is `cancelled` unless it has had one.
     absl::Status cancel(request_handle request);
+
+    /// Gives the request another rank of the engine's own. \return kInvalidArgument: NaN.
+    absl::Status set_rank(request_handle request, double rank);
+
+    /// Stores blocks that are in L1, for example generated ones, from these pages, which must not
+    /// change before the handle's `stored` event says how many were stored. Blocks that the store
+    /// has already are not moved again, and not counted. Never waits for memory: what finds none is
+    /// left out. That event is the handle's last (or `cancelled`, if it is cancelled in time).
+    /// Pages that the library gave: their request is not released before it. \param keys, pages
+    /// group-major, of one length. \return as `submit`.
+    [[nodiscard]] absl::StatusOr<request_handle> store_blocks(std::span<const block_key> keys,
+                                                              std::span<const slot_id> pages,
+                                                              void* user = nullptr);
 
     /// Engine drives: the first token is there. Starts write-back.
     /// \param compute_seconds  what the computation took, for the cost model; 0: not known.
@@ -258,6 +287,8 @@ class pipeline {
     /// Pages of a request that is `loaded`, `ready` or further and not released, group-major; what
     /// was bound, if the engine owns L1.
     [[nodiscard]] absl::StatusOr<std::vector<slot_id>> pages(request_handle request) const;
+    /// Any time.
+    [[nodiscard]] absl::StatusOr<request_progress> progress(request_handle request) const;
     /// Once it has had its outcome.
     [[nodiscard]] absl::StatusOr<request_report> report(request_handle request) const;
     ///@}

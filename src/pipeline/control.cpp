@@ -80,10 +80,18 @@ task<void> control::serve(request& r) {
             if ((told & tell::settled) != 0) {
                 take_progress(r);
                 finish(r);
-            } else if (r.view.admitted) {
-                take_progress(r);
-            } else if ((news & tell::looked_up) != 0) {
-                admit(r);
+            } else {
+                if ((news & tell::ranked) != 0) {
+                    r.view.rank = r.rank_told.load(std::memory_order_relaxed);
+                }
+                if ((news & tell::looked_up) != 0 && !r.view.admitted) {
+                    admit(r);
+                } else if (r.view.admitted) {
+                    take_progress(r);
+                    if ((news & tell::ranked) != 0) {
+                        rerank(r);
+                    }
+                }
             }
         }
         if ((news & tell::engine_computed) != 0) {

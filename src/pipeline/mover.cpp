@@ -85,6 +85,12 @@ void mover::obey(request& r, std::uint32_t flags) {
     if ((flags & tell::bind) != 0 && !r.settled()) {
         bind_pages(r);
     }
+    if ((flags & tell::rank) != 0 && !r.settled()) {
+        tell_progress(r, tell::ranked);
+    }
+    if ((flags & tell::detach) != 0) {
+        stop_loading(r);
+    }
     if ((flags & tell::done) != 0 && r.settled() && !r.released) {
         if (r.compute_seconds_told > 0) {
             r.to_control.raise(tell::engine_computed);
@@ -177,7 +183,7 @@ void mover::attach(request& r) {
         }
         io_.arm(*load_timers_[r.index], saturating_add(io_.now(), r.load_timeout));
     }
-    if (all_here || store_ == nullptr || store_dead_ || r.max_load == 0) {
+    if (all_here || store_ == nullptr || store_dead_ || r.max_load == 0 || r.timed_out) {
         looked_up(r);
         return;
     }
@@ -247,10 +253,15 @@ void mover::forget_keys(request& r) {
 }
 
 void mover::looked_up(request& r) {
+    if (r.storing) {
+        store_blocks(r);
+        return;
+    }
     r.at = phase::planning;
     r.report.looked_up = io_.now();
     const std::uint32_t limit = std::min(r.blocks, r.max_load);
     r.report.hit_blocks = usable(r, limit);
+    r.hits = r.report.hit_blocks + 1;
     forget_keys(r);
     // What a plan of all the hits would move; control scales it for shorter ones.
     r.counts.fetch_left = 0;
@@ -315,7 +326,8 @@ void mover::begin_plan(request& r) {
 }
 
 void mover::set_plan(request& r, std::uint32_t k) {
-    const std::uint32_t old = std::exchange(r.plan, k);
+    const std::uint32_t old = r.plan;
+    r.plan = k;
     bool lost_one = false;
     for (std::uint32_t g = 0; g < groups(); ++g) {
         const group_layout& group = layout_.groups()[g];
@@ -362,11 +374,15 @@ void mover::check_loaded(request& r) {
 }
 
 void mover::load_timed_out(request& r) {
-    if (r.settled() || r.at > phase::loading) {
+    ++stats_.soft_timeouts;
+    stop_loading(r);
+}
+
+void mover::stop_loading(request& r) {
+    if (r.settled() || r.at > phase::loading || r.timed_out || r.storing) {
         return;
     }
     r.timed_out = true;
-    ++stats_.soft_timeouts;
     if (r.at != phase::loading) {
         if (r.at == phase::looking_up) {
             looked_up(r);  // with what is known; the lookup's answer comes too late
@@ -374,7 +390,7 @@ void mover::load_timed_out(request& r) {
         return;  // planning: the plan will be to load nothing
     }
     // What has arrived: the longest prefix that is usable with what is in L1.
-    std::uint32_t arrived = std::min(r.resident, r.plan);
+    std::uint32_t arrived = std::min<std::uint32_t>(r.resident, r.plan);
     if (r.holder && r.plan > arrived) {
         std::vector<std::uint8_t> here(std::size_t{groups()} * r.plan);
         for (std::uint32_t g = 0; g < groups(); ++g) {

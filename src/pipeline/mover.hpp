@@ -141,6 +141,7 @@ class mover {
     void check_loaded(request& r);
     void tell_progress(request& r, std::uint32_t what);
     void load_timed_out(request& r);
+    void stop_loading(request& r);
 
     // mover_outcome.cpp: compute, outcome, burial
     taken take_compute(std::uint32_t id, compute_op*& op);
@@ -214,6 +215,7 @@ class mover {
 
     // mover_write_back.cpp: L1 to L2 to L3
     void begin_write_back(request& r);
+    void store_blocks(request& r);
     void publish_pages(request& r);
     taken take_copy_out(std::uint32_t id, copy_op*& op);
     void start_copy_outs(std::span<copy_op* const> ops);

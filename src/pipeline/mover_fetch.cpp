@@ -98,7 +98,7 @@ void mover::lose_ref(request& r, block_ref& ref) {
 }
 
 void mover::shorten(request& r, std::uint32_t limit) {
-    const std::uint32_t k = usable(r, std::min(limit, r.plan));
+    const std::uint32_t k = usable(r, std::min<std::uint32_t>(limit, r.plan));
     if (r.settled() || k >= r.plan) {
         return;
     }

@@ -26,6 +26,35 @@ void mover::publish_pages(request& r) {
     }
 }
 
+// A request that is only to be stored has been looked up. `stored` is its last event, so it counts
+// as released; pages of the library's stay while they are read.
+void mover::store_blocks(request& r) {
+    forget_keys(r);
+    r.at = phase::settled;
+    r.released = true;
+    r.slots = std::move(r.bound);
+    for (std::size_t n = 0; library_owned() && n < r.slots.size(); ++n) {
+        slot_pool& pool = l1_[n / r.per_group];
+        if (r.slots[n] != no_slot && pool.users(r.slots[n]) > 0) {
+            pool.retain(r.slots[n]);
+        } else {
+            r.slots[n] = no_slot;  // nobody has that page: what is in it is not the block
+        }
+    }
+    ++stats_.outcomes;
+    r.outcome_known.store(true, std::memory_order_release);
+    tell_progress(r, tell::settled);
+    begin_write_back(r);
+    if (!r.outgoing) {
+        events_.push(r, event_kind::stored, 0);
+    }
+    if (!r.pages_read()) {
+        ungrant(r);
+    }
+    maybe_retire(r);
+    publish_soon();
+}
+
 void mover::begin_write_back(request& r) {
     if (r.slots.empty()) {
         return;  // computed in pages that were never bound

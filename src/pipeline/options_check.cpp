@@ -28,6 +28,23 @@ absl::Status check_limits(std::string_view name, const stage_limits& l) {
     return absl::OkStatus();
 }
 
+absl::Status check_keys(std::string_view what, std::span<const block_key> keys,
+                        std::size_t groups) {
+    if (keys.size() % groups != 0) {
+        return invalid("{}: {} keys for {} groups; every group has a key per block", what,
+                       keys.size(), groups);
+    }
+    if (keys.size() >= max_refs) {
+        return invalid("{}: {} keys; fewer than {} are possible", what, keys.size(), max_refs);
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (keys[i].empty()) {
+            return invalid("{}: key {} is empty", what, i);
+        }
+    }
+    return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status check_options(const pipeline_options& o) {
@@ -81,17 +98,8 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
     if (spec.prompt_tokens == 0) {
         return invalid("submit: prompt_tokens is 0");
     }
-    if (spec.keys.size() % groups != 0) {
-        return invalid("submit: {} keys for {} groups; every group has a key per block",
-                       spec.keys.size(), groups);
-    }
-    if (spec.keys.size() >= max_refs) {
-        return invalid("submit: {} keys; fewer than {} are possible", spec.keys.size(), max_refs);
-    }
-    for (std::size_t i = 0; i < spec.keys.size(); ++i) {
-        if (spec.keys[i].empty()) {
-            return invalid("submit: key {} is empty", i);
-        }
+    if (absl::Status s = check_keys("submit", spec.keys, groups); !s.ok()) {
+        return s;
     }
     const std::uint64_t blocks = spec.keys.size() / groups;
     if (blocks * o.block_tokens > spec.prompt_tokens) {
@@ -106,6 +114,9 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
     }
     if (!(spec.tenant_weight > 0) || !std::isfinite(spec.tenant_weight)) {
         return invalid("submit: tenant_weight is {}, not a positive number", spec.tenant_weight);
+    }
+    if (std::isnan(spec.rank)) {
+        return invalid("submit: rank is not a number");
     }
     if (spec.load_timeout < duration{0}) {
         return invalid("submit: load_timeout is negative");
@@ -131,16 +142,35 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
                          static_cast<std::uint32_t>(std::min(blocks, loadable))};
 }
 
-absl::Status check_pages(const layout& l1, std::uint32_t per_group,
+absl::StatusOr<std::uint32_t> check_stored(const pipeline_options& o,
+                                           std::span<const block_key> keys,
+                                           std::span<const slot_id> pages) {
+    const std::size_t groups = o.l1->groups().size();
+    if (absl::Status s = check_keys("store_blocks", keys, groups); !s.ok()) {
+        return s;
+    }
+    if (keys.empty() || keys.size() != pages.size()) {
+        return invalid(
+            "store_blocks: {} keys and {} pages; as many of each, at least one per group",
+            keys.size(), pages.size());
+    }
+    const auto blocks = static_cast<std::uint32_t>(keys.size() / groups);
+    if (absl::Status s = check_pages("store_blocks", *o.l1, blocks, pages); !s.ok()) {
+        return s;
+    }
+    return blocks;
+}
+
+absl::Status check_pages(std::string_view what, const layout& l1, std::uint32_t per_group,
                          std::span<const slot_id> pages) {
     const std::size_t groups = l1.groups().size();
     if (pages.size() != groups * per_group) {
-        return invalid("bind: {} pages for {} groups of {}", pages.size(), groups, per_group);
+        return invalid("{}: {} pages for {} groups of {}", what, pages.size(), groups, per_group);
     }
     for (std::size_t n = 0; n < pages.size(); ++n) {
         if (pages[n] != no_slot && pages[n] >= l1.slots(n / per_group)) {
-            return invalid("bind: page {} of group {} is slot {}, but there are {}", n % per_group,
-                           n / per_group, pages[n], l1.slots(n / per_group));
+            return invalid("{}: page {} of group {} is slot {}, but there are {}", what,
+                           n % per_group, n / per_group, pages[n], l1.slots(n / per_group));
         }
     }
     return absl::OkStatus();

@@ -42,7 +42,11 @@ class pipeline::impl {
     absl::StatusOr<request_handle> submit(const request_spec& spec);
     absl::Status bind(request_handle h, std::span<const slot_id> pages);
     absl::Status compute_done(request_handle h, double seconds);
-    absl::Status end(request_handle h, std::uint32_t how);
+    absl::Status tell_io(request_handle h, std::uint32_t what);
+    absl::Status set_rank(request_handle h, double rank);
+    absl::StatusOr<request_handle> store_blocks(std::span<const block_key> keys,
+                                                std::span<const slot_id> pages, void* user);
+    absl::StatusOr<request_progress> progress(request_handle h) const;
     absl::StatusOr<std::vector<slot_id>> pages(request_handle h) const;
     absl::StatusOr<request_report> report(request_handle h) const;
     void sort_by_rank(std::span<request_handle> requests) const;
@@ -74,6 +78,8 @@ class pipeline::impl {
         request& r = requests_[h.index];
         return r.epoch == h.epoch && live_[h.index] ? &r : nullptr;
     }
+    /// A fresh request; under the lock.
+    [[nodiscard]] absl::StatusOr<request*> take_request();
     static absl::Status stale() {
         return absl::NotFoundError(
             "the handle names no live request: it was released, or never "
@@ -206,6 +212,63 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     detail::compact_array<block_key> keys;
     keys.assign(spec.keys);
     const std::scoped_lock lock(mutex_);
+    const absl::StatusOr<request*> fresh = take_request();
+    if (!fresh.ok()) {
+        return fresh.status();
+    }
+    request& r = **fresh;
+    r.blocks = shape->blocks;
+    r.per_group = shape->per_group;
+    r.resident = std::min(spec.resident_blocks, shape->blocks);
+    r.max_load = std::min(spec.max_load_blocks, shape->loadable);
+    r.write_back = spec.write_back;
+    r.load_timeout = spec.load_timeout > duration{0} ? spec.load_timeout : options_.load_timeout;
+    r.keys = std::move(keys);
+    r.rank_told = spec.rank;
+    r.view.user = spec.user;
+    r.view.arrival = spec.arrival == never ? now : spec.arrival;
+    r.view.deadline = spec.deadline;
+    r.view.priority = spec.priority;
+    r.view.tenant = spec.tenant;
+    r.view.tenant_weight = spec.tenant_weight;
+    r.view.rank = spec.rank;
+    r.view.prompt_tokens = spec.prompt_tokens;
+    const request_handle h = r.handle();
+    r.to_control.raise(tell::submitted);
+    return h;
+}
+
+absl::StatusOr<request_handle> pipeline::impl::store_blocks(std::span<const block_key> keys,
+                                                            std::span<const slot_id> pages,
+                                                            void* user) {
+    const absl::StatusOr<std::uint32_t> blocks = detail::check_stored(options_, keys, pages);
+    if (!blocks.ok()) {
+        return blocks.status();
+    }
+    detail::compact_array<block_key> names;
+    names.assign(keys);
+    detail::compact_array<slot_id> from;
+    from.assign(pages);
+    const time_point now = options_.control->now();
+    const std::scoped_lock lock(mutex_);
+    const absl::StatusOr<request*> fresh = take_request();
+    if (!fresh.ok()) {
+        return fresh.status();
+    }
+    request& r = **fresh;
+    r.storing = true;
+    r.blocks = r.per_group = r.max_load = *blocks;
+    r.keys = std::move(names);
+    r.bound = std::move(from);
+    r.has_bound = true;
+    r.view.user = user;
+    r.view.arrival = now;
+    const request_handle h = r.handle();
+    r.to_control.raise(tell::submitted);
+    return h;
+}
+
+absl::StatusOr<request*> pipeline::impl::take_request() {
     if (closing_) {
         return absl::FailedPreconditionError("submit: the pipeline is closing");
     }
@@ -226,26 +289,10 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     ++submitted_;
 
     r.order = next_order_++;
-    r.blocks = shape->blocks;
-    r.per_group = shape->per_group;
-    r.resident = std::min(spec.resident_blocks, shape->blocks);
-    r.max_load = std::min(spec.max_load_blocks, shape->loadable);
-    r.write_back = spec.write_back;
-    r.load_timeout = spec.load_timeout > duration{0} ? spec.load_timeout : options_.load_timeout;
-    r.keys = std::move(keys);
     r.view.id = r.handle();
-    r.view.user = spec.user;
-    r.view.arrival = spec.arrival == never ? now : spec.arrival;
-    r.view.deadline = spec.deadline;
-    r.view.priority = spec.priority;
-    r.view.tenant = spec.tenant;
-    r.view.tenant_weight = spec.tenant_weight;
-    r.view.prompt_tokens = spec.prompt_tokens;
     r.to_io.bind(to_io_);
     r.to_control.bind(to_control_);
-    const request_handle h = r.handle();
-    r.to_control.raise(tell::submitted);
-    return h;
+    return &r;
 }
 
 absl::Status pipeline::impl::bind(request_handle h, std::span<const slot_id> pages) {
@@ -257,7 +304,7 @@ absl::Status pipeline::impl::bind(request_handle h, std::span<const slot_id> pag
     if (r == nullptr) {
         return stale();
     }
-    SLUICE_RETURN_IF_ERROR(detail::check_pages(*options_.l1, r->per_group, pages));
+    SLUICE_RETURN_IF_ERROR(detail::check_pages("bind", *options_.l1, r->per_group, pages));
     if (r->has_bound) {
         return absl::FailedPreconditionError("bind: the request has its pages already");
     }
@@ -291,14 +338,45 @@ absl::Status pipeline::impl::compute_done(request_handle h, double seconds) {
     return absl::OkStatus();
 }
 
-absl::Status pipeline::impl::end(request_handle h, std::uint32_t how) {
+absl::Status pipeline::impl::tell_io(request_handle h, std::uint32_t what) {
     const std::scoped_lock lock(mutex_);
     request* const r = find(h);
     if (r == nullptr) {
         return stale();
     }
-    r->to_io.raise(how);
+    r->to_io.raise(what);
     return absl::OkStatus();
+}
+
+absl::Status pipeline::impl::set_rank(request_handle h, double rank) {
+    if (std::isnan(rank)) {
+        return absl::InvalidArgumentError("set_rank: the rank is not a number");
+    }
+    const std::scoped_lock lock(mutex_);
+    request* const r = find(h);
+    if (r == nullptr) {
+        return stale();
+    }
+    r->rank_told.store(rank, std::memory_order_relaxed);
+    r->to_io.raise(tell::rank);
+    return absl::OkStatus();
+}
+
+absl::StatusOr<request_progress> pipeline::impl::progress(request_handle h) const {
+    const std::scoped_lock lock(mutex_);
+    const request* const r = find(h);
+    if (r == nullptr) {
+        return stale();
+    }
+    request_progress p;
+    const std::uint32_t hits = r->hits;
+    p.looked_up = hits > 0;
+    p.hit_blocks = p.looked_up ? hits - 1 : 0;
+    p.planned_blocks = r->plan;
+    p.fetching = r->fetching;
+    p.loading = r->waiting;
+    p.predicted = r->predicted_seconds();
+    return p;
 }
 
 absl::StatusOr<std::vector<slot_id>> pipeline::impl::pages(request_handle h) const {
@@ -337,9 +415,7 @@ absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
     out.loaded = s.loaded;
     out.compute_begin = s.compute_begin;
     out.first_token = s.first_token;
-    out.predicted = {double(r->predicted[detail::rank_fetch]),
-                     double(r->predicted[detail::rank_copy]),
-                     double(r->predicted[detail::rank_compute])};
+    out.predicted = r->predicted_seconds();
     out.attained = {to_seconds(duration{r->counts.fetch_ns}),
                     to_seconds(duration{r->counts.copy_ns}),
                     to_seconds(duration{r->counts.compute_ns})};
@@ -473,17 +549,32 @@ absl::StatusOr<request_handle> pipeline::submit(const request_spec& spec) {
 absl::Status pipeline::bind(request_handle request, std::span<const slot_id> pages) {
     return impl_->bind(request, pages);
 }
-absl::Status pipeline::cancel(request_handle request) { return impl_->end(request, tell::cancel); }
+absl::Status pipeline::detach(request_handle request) {
+    return impl_->tell_io(request, tell::detach);
+}
+absl::Status pipeline::cancel(request_handle request) {
+    return impl_->tell_io(request, tell::cancel);
+}
+absl::Status pipeline::set_rank(request_handle request, double rank) {
+    return impl_->set_rank(request, rank);
+}
+absl::StatusOr<request_handle> pipeline::store_blocks(std::span<const block_key> keys,
+                                                      std::span<const slot_id> pages, void* user) {
+    return impl_->store_blocks(keys, pages, user);
+}
 absl::Status pipeline::compute_done(request_handle request, double compute_seconds) {
     return impl_->compute_done(request, compute_seconds);
 }
 absl::Status pipeline::release(request_handle request) {
-    return impl_->end(request, tell::release);
+    return impl_->tell_io(request, tell::release);
 }
 std::size_t pipeline::poll_events(std::span<request_event> out) { return impl_->events.poll(out); }
 int pipeline::event_fd() const noexcept { return impl_->events.fd(); }
 absl::StatusOr<std::vector<slot_id>> pipeline::pages(request_handle request) const {
     return impl_->pages(request);
+}
+absl::StatusOr<request_progress> pipeline::progress(request_handle request) const {
+    return impl_->progress(request);
 }
 absl::StatusOr<request_report> pipeline::report(request_handle request) const {
     return impl_->report(request);

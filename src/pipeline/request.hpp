@@ -64,9 +64,10 @@ class request_signal : private work {
 namespace tell {
 inline constexpr std::uint32_t attach = 1, plan = 2, ranks = 4, bury = 8;  // to io
 inline constexpr std::uint32_t bind = 16, cancel = 32, release = 64, done = 128, taken = 256,
-                               from_engine = bind | cancel | release | done | taken;
+                               detach = 512, rank = 1024,
+                               from_engine = bind | cancel | release | done | taken | detach | rank;
 inline constexpr std::uint32_t submitted = 1, looked_up = 2, served = 4, settled = 8, retire = 16,
-                               engine_computed = 32;
+                               engine_computed = 32, ranked = 64;
 }  // namespace tell
 
 enum class phase : std::uint8_t {
@@ -93,6 +94,8 @@ class progress_number {
     }
     progress_number& operator+=(T v) noexcept { return *this = *this + v; }
     progress_number& operator-=(T v) noexcept { return *this = *this - v; }
+    progress_number& operator++() noexcept { return *this += 1; }
+    progress_number& operator--() noexcept { return *this -= 1; }
     operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -148,6 +151,7 @@ struct request {
     std::uint32_t resident = 0;
     std::uint32_t max_load = 0;  ///< blocks that may be loaded: enough must be left to compute
     bool write_back = true;
+    bool storing = false;  ///< nothing is loaded or computed: its blocks are only to be stored
     duration load_timeout{0};
 
     // --- Signals between the loops.
@@ -177,10 +181,11 @@ struct request {
     bool lookup_running = false;
     bool quiesce_owed = false;  ///< a `quiesced` event was promised
     std::uint8_t revoked = 0;
-    std::uint32_t plan = 0;      ///< blocks to load
-    std::uint32_t waiting = 0;   ///< blocks not in L1 yet
-    std::uint32_t fetching = 0;  ///< of those, not in L2 yet
-    std::uint32_t landed = 0;    ///< of those, in L2
+    progress_number<std::uint32_t> hits;      ///< as `report.hit_blocks`, plus 1; 0: not known
+    progress_number<std::uint32_t> plan;      ///< blocks to load
+    progress_number<std::uint32_t> waiting;   ///< blocks not in L1 yet
+    progress_number<std::uint32_t> fetching;  ///< of those, not in L2 yet
+    std::uint32_t landed = 0;                 ///< of those, in L2
     std::uint32_t draining = 0;
     compact_array<block_key> keys;               ///< until looked up
     compact_array<block_ref> blocks_wanted;      ///< all named blocks; tagged with the index
@@ -214,6 +219,7 @@ struct request {
     std::atomic<bool> compute_reported{false};
     float compute_seconds_told = 0;
     std::atomic<std::int64_t> first_token_ns{-1};  ///< engine drives
+    std::atomic<double> rank_told{0};              ///< of the engine's own
 
     // --- control
     request_view view;
@@ -238,6 +244,11 @@ struct request {
     /// Whether write-back still reads pages of the request.
     [[nodiscard]] bool pages_read() const noexcept {
         return outgoing != nullptr && outgoing->pages_read > 0;
+    }
+    /// Of the fit at admission. Any thread.
+    [[nodiscard]] stage_seconds predicted_seconds() const noexcept {
+        return {double(predicted[rank_fetch]), double(predicted[rank_copy]),
+                double(predicted[rank_compute])};
     }
     [[nodiscard]] bool settled() const noexcept { return at >= phase::settled; }
     [[nodiscard]] request_handle handle() const noexcept { return {index, epoch}; }

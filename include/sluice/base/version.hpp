@@ -3,10 +3,7 @@
 
 #include <string_view>
 
-// The one place of the version: the build reads it from here.
-#define SLUICE_VERSION_MAJOR 0
-#define SLUICE_VERSION_MINOR 1
-#define SLUICE_VERSION_PATCH 0
+#include <sluice/base/version.h>
 
 namespace sluice {
 

@@ -48,6 +48,13 @@ class virtual_loop final : public loop {
     /// \return false if there was nothing to run.
     bool run_one() noexcept { return step(never); }
 
+    /// When the next timer is due; `never`: none is armed.
+    [[nodiscard]] time_point next_due() const noexcept { return timers_.next_due(); }
+
+    /// The calling thread is the loop's no more, so that another may run it: until the next run all
+    /// threads are foreign to it. Not while it runs.
+    void disown() noexcept { owner_.store(nullptr, std::memory_order_relaxed); }
+
     void post(work& item) noexcept override;
     [[nodiscard]] time_point now() const noexcept override;
     [[nodiscard]] bool in_loop() const noexcept override;

@@ -19,6 +19,12 @@ class fifo_policy final : public policy {
     rank_value do_rank(const request_view&, stage_id, time_point) noexcept override;
 };
 
+/// `external`: by the rank that the engine gives at submit, and may change by
+/// `pipeline::set_rank`; for engines and schedulers with an order of their own.
+class external_policy final : public policy {
+    rank_value do_rank(const request_view&, stage_id, time_point) noexcept override;
+};
+
 /// `sjf_pt`: fewest tokens to compute first, loading unseen. A baseline (CALVO, arXiv 2603.21257,
 /// section 2.3) that can be worse than fifo where loading dominates.
 class sjf_pt_policy final : public policy {

@@ -28,6 +28,7 @@ struct request_view {
     std::int32_t priority = 0;    ///< the engine's own; smaller is more urgent
     std::uint32_t tenant = 0;
     double tenant_weight = 1;  ///< of that tenant, greater than 0
+    double rank = 0;              ///< the engine's own, as submitted or set since
     std::uint64_t prompt_tokens = 0;
     std::uint64_t load_tokens = 0;  ///< of those, planned to be loaded
     bool admitted = false;          ///< lookup is done; the times below are known

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include <absl/status/status.h>
@@ -16,7 +17,7 @@ namespace sluice {
 
 /// What a compute_thread has done.
 struct compute_thread_stats {
-    std::uint64_t jobs = 0;    ///< run, whatever came of them
+    std::uint64_t jobs = 0;    ///< run, whatever came of them or will
     std::uint64_t failed = 0;  ///< of those, the ones that did not return OK
     double busy_seconds = 0;   ///< inside the function, of jobs that have ended
 };
@@ -32,8 +33,9 @@ struct compute_thread_stats {
 class compute_thread final : public compute {
  public:
     /// Computes the KV and the first token of a job, into the pages that the job names. Its result
-    /// is that of the job. Must not throw, nor destroy the compute_thread.
-    using function = std::function<absl::Status(const compute_job&)>;
+    /// is that of the job; nothing: the function completes the job itself, there or later. Must not
+    /// throw, nor destroy the compute_thread.
+    using function = std::function<std::optional<absl::Status>(compute_job&)>;
 
     /// \param run  if empty, jobs end with kFailedPrecondition.
     explicit compute_thread(function run);

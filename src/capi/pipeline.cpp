@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests and events of a pipeline. All of it is translation: what is refused, and why, is decided
+// by the C++ library.
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <sluice/base/status.hpp>
+
+#include "pipeline_object.hpp"
+#include "policy.hpp"
+#include "read.hpp"
+#include "status.hpp"
+#include "structs.hpp"
+#include "text.hpp"
+#include "times.hpp"
+
+namespace sluice::capi {
+
+namespace {
+
+/// Runs `body(pipeline)` for a live handle.
+template <class Body>
+sluice_status with_pipeline(std::string_view function, sluice_pipeline* handle,
+                            Body body) noexcept {
+    return guarded(function, [&]() -> absl::Status {
+        const auto found = pin<pipeline_object>(handle);
+        return found.ok() ? body((*found)->pipe()) : found.status();
+    });
+}
+
+/// As above, with a result that is zero on failure.
+template <class Out, class Body>
+sluice_status with_result(std::string_view function, sluice_pipeline* handle, Out* out,
+                          Body body) noexcept {
+    if (out == nullptr) {
+        return fail(function, null_argument("the result"));
+    }
+    *out = Out{};
+    return with_pipeline(function, handle, body);
+}
+
+/// Keys of a call, in memory that the thread keeps.
+std::vector<block_key>& key_scratch() {
+    thread_local std::vector<block_key> keys;
+    return keys;
+}
+
+void* pointer_of(std::uint64_t user) noexcept {
+    return reinterpret_cast<void*>(static_cast<std::uintptr_t>(user));
+}
+std::uint64_t user_of(void* user) noexcept {
+    return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(user));
+}
+
+absl::StatusOr<request_spec> read_request(const sluice_request* given,
+                                          std::vector<block_key>& keys) {
+    sluice_request r;
+    if (absl::Status s = read_struct(given, r, "sluice_request"); !s.ok()) {
+        return s;
+    }
+    if (absl::Status s = check_flags(r.flags, SLUICE_REQUEST_NO_WRITE_BACK, "sluice_request");
+        !s.ok()) {
+        return s;
+    }
+    if (absl::Status s = read_keys(r.keys, r.key_size, r.n_keys, keys); !s.ok()) {
+        return s;
+    }
+    constexpr std::uint32_t all = std::numeric_limits<std::uint32_t>::max();
+    request_spec spec;
+    spec.keys = keys;
+    spec.prompt_tokens = r.prompt_tokens;
+    spec.pages = r.pages;
+    spec.resident_blocks = r.resident_blocks;
+    spec.max_load_blocks = r.max_load_blocks == 0     ? all
+                           : r.max_load_blocks == all ? 0
+                                                      : r.max_load_blocks;
+    spec.min_query_tokens = r.min_query_tokens == 0 ? 1 : r.min_query_tokens;
+    spec.arrival = r.arrival_ns == 0 ? never : to_time(r.arrival_ns);
+    spec.deadline = r.deadline_ns == 0 ? never : to_time(r.deadline_ns);
+    spec.priority = r.priority;
+    spec.tenant = r.tenant;
+    spec.tenant_weight = r.tenant_weight == 0 ? 1 : r.tenant_weight;
+    spec.rank = r.rank;
+    spec.load_timeout = to_duration(r.load_timeout_ns);
+    spec.write_back = (r.flags & SLUICE_REQUEST_NO_WRITE_BACK) == 0;
+    spec.user = pointer_of(r.user);
+    return spec;
+}
+
+absl::Status take_id(const absl::StatusOr<request_handle>& made, sluice_request_id* out) {
+    if (made.ok()) {
+        *out = id_of(*made);
+    }
+    return made.status();
+}
+
+/// Texts go where they stay until the thread polls again.
+void write_event(const request_event& from, sluice_event& to, std::deque<std::string>& texts) {
+    to = {};
+    to.request = id_of(from.request);
+    to.user = user_of(from.user);
+    to.kind = static_cast<std::uint32_t>(from.kind);
+    to.flags = from.busy ? SLUICE_EVENT_BUSY : 0;
+    to.blocks = from.blocks;
+    to.status = from.kind == event_kind::failed ? code_of(from.status) : SLUICE_OK;
+    to.text = "";
+    if (from.kind == event_kind::failed) {
+        to.text = texts.emplace_back(message_of(from.status)).c_str();
+    }
+}
+
+static_assert(static_cast<std::uint32_t>(event_kind::want_pages) == SLUICE_EVENT_WANT_PAGES);
+static_assert(static_cast<std::uint32_t>(event_kind::ready) == SLUICE_EVENT_READY);
+static_assert(static_cast<std::uint32_t>(event_kind::failed) == SLUICE_EVENT_FAILED);
+static_assert(static_cast<std::uint32_t>(event_kind::stored) == SLUICE_EVENT_STORED);
+
+sluice_report report_of(const request_report& r) noexcept {
+    sluice_report c = SLUICE_REPORT_INIT;
+    c.hit_blocks = r.hit_blocks;
+    c.planned_blocks = r.planned_blocks;
+    c.loaded_blocks = r.loaded_blocks;
+    c.arrival_ns = from_time(r.arrival);
+    c.looked_up_ns = from_time(r.looked_up);
+    c.first_fetch_ns = from_time(r.first_fetch);
+    c.fetched_ns = from_time(r.fetched);
+    c.granted_ns = from_time(r.granted);
+    c.first_copy_ns = from_time(r.first_copy);
+    c.loaded_ns = from_time(r.loaded);
+    c.compute_begin_ns = from_time(r.compute_begin);
+    c.first_token_ns = from_time(r.first_token);
+    c.predicted_fetch_s = r.predicted.fetch;
+    c.predicted_copy_s = r.predicted.copy;
+    c.predicted_compute_s = r.predicted.compute;
+    c.attained_fetch_s = r.attained.fetch;
+    c.attained_copy_s = r.attained.copy;
+    c.attained_compute_s = r.attained.compute;
+    c.bytes_fetched = r.bytes_fetched;
+    c.bytes_deduplicated = r.bytes_deduplicated;
+    return c;
+}
+
+sluice_stats stats_of(const pipeline_stats& s) noexcept {
+    sluice_stats c = SLUICE_STATS_INIT;
+    c.live_requests = s.live_requests;
+    c.submitted = s.submitted;
+    c.outcomes = s.outcomes;
+    c.fetched_bytes = s.fetch.bytes;
+    c.copied_bytes = s.copy.bytes;
+    c.copied_out_bytes = s.copy_out.bytes;
+    c.put_bytes = s.put.bytes;
+    c.fetch_busy_ns = from_duration(s.fetch.busy);
+    c.copy_busy_ns = from_duration(s.copy.busy);
+    c.compute_busy_ns = from_duration(s.compute.busy);
+    c.bytes_deduplicated = s.bytes_deduplicated;
+    c.l1_hits = s.l1_hits;
+    c.l2_hits = s.l2_hits;
+    c.blocks_missed = s.blocks_missed;
+    c.blocks_corrupt = s.blocks_corrupt;
+    c.blocks_failed = s.blocks_failed;
+    c.soft_timeouts = s.soft_timeouts;
+    c.hard_timeouts = s.hard_timeouts;
+    c.stored_blocks = s.stored_blocks;
+    c.store_drops = s.store_drops;
+    c.policy_faults = s.policy_faults;
+    c.cost_faults = s.cost_faults;
+    c.l2_slots = s.l2_slots;
+    c.l2_free = s.l2_free;
+    c.l2_cold = s.l2_cold;
+    c.l2_quarantined = s.l2_quarantined;
+    c.store_dead = s.store_dead ? 1 : 0;
+    c.fetch_error = s.relative_error.fetch;
+    c.copy_error = s.relative_error.copy;
+    c.compute_error = s.relative_error.compute;
+    return c;
+}
+
+}  // namespace
+
+}  // namespace sluice::capi
+
+using namespace sluice;
+using namespace sluice::capi;
+
+extern "C" {
+
+sluice_status sluice_submit(sluice_pipeline* pipeline, const sluice_request* request,
+                            sluice_request_id* out) noexcept {
+    return with_result("sluice_submit", pipeline, out, [&](auto& p) -> absl::Status {
+        const absl::StatusOr<request_spec> spec = read_request(request, key_scratch());
+        return spec.ok() ? take_id(p.submit(*spec), out) : spec.status();
+    });
+}
+
+sluice_status sluice_query(sluice_pipeline* pipeline, sluice_request_id request,
+                           sluice_progress* out) noexcept {
+    return with_pipeline("sluice_query", pipeline, [&](auto& p) -> absl::Status {
+        const absl::StatusOr<request_progress> now = p.progress(handle_of_id(request));
+        sluice_progress c = SLUICE_PROGRESS_INIT;
+        if (now.ok()) {
+            c.looked_up = now->looked_up ? 1 : 0;
+            c.hit_blocks = now->hit_blocks;
+            c.planned_blocks = now->planned_blocks;
+            c.fetching_blocks = now->fetching;
+            c.loading_blocks = now->loading;
+            c.predicted_fetch_s = now->predicted.fetch;
+            c.predicted_copy_s = now->predicted.copy;
+            c.predicted_compute_s = now->predicted.compute;
+        }
+        const absl::Status written = write_struct(out, c, "sluice_progress");
+        return written.ok() ? now.status() : written;
+    });
+}
+
+sluice_status sluice_bind(sluice_pipeline* pipeline, sluice_request_id request,
+                          const uint32_t* pages, uint32_t n) noexcept {
+    return with_pipeline("sluice_bind", pipeline, [&](auto& p) -> absl::Status {
+        if (absl::Status s = check_array(pages, n, "pages"); !s.ok()) {
+            return s;
+        }
+        return p.bind(handle_of_id(request), {pages, n});
+    });
+}
+
+sluice_status sluice_detach(sluice_pipeline* pipeline, sluice_request_id request) noexcept {
+    return with_pipeline("sluice_detach", pipeline,
+                         [&](auto& p) { return p.detach(handle_of_id(request)); });
+}
+
+sluice_status sluice_cancel(sluice_pipeline* pipeline, sluice_request_id request) noexcept {
+    return with_pipeline("sluice_cancel", pipeline,
+                         [&](auto& p) { return p.cancel(handle_of_id(request)); });
+}
+
+sluice_status sluice_release(sluice_pipeline* pipeline, sluice_request_id request) noexcept {
+    return with_pipeline("sluice_release", pipeline,
+                         [&](auto& p) { return p.release(handle_of_id(request)); });
+}
+
+sluice_status sluice_set_rank(sluice_pipeline* pipeline, sluice_request_id request,
+                              double rank) noexcept {
+    return with_pipeline("sluice_set_rank", pipeline,
+                         [&](auto& p) { return p.set_rank(handle_of_id(request), rank); });
+}
+
+sluice_status sluice_compute_done(sluice_pipeline* pipeline, sluice_request_id request,
+                                  uint64_t compute_ns) noexcept {
+    return with_pipeline("sluice_compute_done", pipeline, [&](auto& p) {
+        return p.compute_done(handle_of_id(request), static_cast<double>(compute_ns) * 1e-9);
+    });
+}
+
+sluice_status sluice_store_blocks(sluice_pipeline* pipeline, const void* keys, uint32_t key_size,
+                                  const uint32_t* pages, uint32_t n, uint64_t user,
+                                  sluice_request_id* out) noexcept {
+    return with_result("sluice_store_blocks", pipeline, out, [&](auto& p) -> absl::Status {
+        if (absl::Status s = check_array(pages, n, "pages"); !s.ok()) {
+            return s;
+        }
+        std::vector<block_key>& names = key_scratch();
+        if (absl::Status s = read_keys(keys, key_size, n, names); !s.ok()) {
+            return s;
+        }
+        return take_id(p.store_blocks(names, {pages, n}, pointer_of(user)), out);
+    });
+}
+
+sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_id request, uint32_t* out,
+                           uint32_t capacity, uint32_t* out_n) noexcept {
+    return with_result("sluice_pages", pipeline, out_n, [&](auto& p) -> absl::Status {
+        if (absl::Status s = check_array(out, capacity, "out"); !s.ok()) {
+            return s;
+        }
+        const absl::StatusOr<std::vector<slot_id>> pages = p.pages(handle_of_id(request));
+        if (!pages.ok()) {
+            return pages.status();
+        }
+        *out_n = static_cast<std::uint32_t>(pages->size());
+        if (pages->size() > capacity) {
+            return truncated(pages->size(), capacity);
+        }
+        std::ranges::copy(*pages, out);
+        return absl::OkStatus();
+    });
+}
+
+sluice_status sluice_event_fd(sluice_pipeline* pipeline, int* out_fd) noexcept {
+    return with_result("sluice_event_fd", pipeline, out_fd, [&](auto& p) -> absl::Status {
+        *out_fd = p.event_fd();
+        return absl::OkStatus();
+    });
+}
+
+sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* out, uint32_t capacity,
+                          uint32_t* out_n) noexcept {
+    return with_result("sluice_poll", pipeline, out_n, [&](auto& p) -> absl::Status {
+        if (absl::Status s = check_array(out, capacity, "out"); !s.ok()) {
+            return s;
+        }
+        thread_local std::deque<std::string> texts;
+        texts.clear();
+        std::array<request_event, 64> batch;
+        while (*out_n < capacity) {
+            const std::size_t room = std::min<std::size_t>(batch.size(), capacity - *out_n);
+            const std::size_t n = p.poll_events(std::span(batch).first(room));
+            for (std::size_t i = 0; i < n; ++i) {
+                write_event(batch[i], out[(*out_n)++], texts);
+            }
+            if (n < room) {
+                break;
+            }
+        }
+        return absl::OkStatus();
+    });
+}
+
+sluice_status sluice_sort(sluice_pipeline* pipeline, sluice_request_id* requests,
+                          uint32_t n) noexcept {
+    return with_pipeline("sluice_sort", pipeline, [&](auto& p) -> absl::Status {
+        if (absl::Status s = check_array(requests, n, "requests"); !s.ok()) {
+            return s;
+        }
+        std::vector<request_handle> handles;
+        handles.reserve(n);
+        for (const sluice_request_id id : std::span(requests, n)) {
+            handles.push_back(handle_of_id(id));
+        }
+        p.sort_by_rank(handles);
+        std::ranges::transform(handles, requests, id_of);
+        return absl::OkStatus();
+    });
+}
+
+sluice_status sluice_next_ready(sluice_pipeline* pipeline, sluice_request_id* out) noexcept {
+    return with_result("sluice_next_ready", pipeline, out, [&](auto& p) -> absl::Status {
+        *out = id_of(p.next_ready());
+        return absl::OkStatus();
+    });
+}
+
+sluice_status sluice_request_report(sluice_pipeline* pipeline, sluice_request_id request,
+                                    sluice_report* out) noexcept {
+    return with_pipeline("sluice_request_report", pipeline, [&](auto& p) -> absl::Status {
+        const absl::StatusOr<request_report> story = p.report(handle_of_id(request));
+        const sluice_report empty = SLUICE_REPORT_INIT;
+        const absl::Status written =
+            write_struct(out, story.ok() ? report_of(*story) : empty, "sluice_report");
+        return written.ok() ? story.status() : written;
+    });
+}
+
+sluice_status sluice_pipeline_stats(sluice_pipeline* pipeline, sluice_stats* out) noexcept {
+    return with_pipeline("sluice_pipeline_stats", pipeline, [&](auto& p) {
+        return write_struct(out, stats_of(p.stats()), "sluice_stats");
+    });
+}
+
+sluice_status sluice_metrics(sluice_pipeline* pipeline, char* buffer, uint64_t capacity,
+                             uint64_t* needed) noexcept {
+    return with_result("sluice_metrics", pipeline, needed, [&](auto& p) -> absl::Status {
+        if (buffer != nullptr && capacity > 0) {
+            buffer[0] = '\0';
+        }
+        const std::string text = p.metrics_text();
+        return write_bytes(text.c_str(), text.size() + 1, buffer, capacity, needed);
+    });
+}
+
+}  // extern "C"
