@@ -241,6 +241,10 @@ TEST_CASE("who waits for a batch is let go when the store is closed") {
     REQUIRE(sluice_store_submit(s, &get, &ticket) == SLUICE_OK);
     sluice_batch_result result{};
     CHECK(sluice_store_wait(s, ticket, 1000, &result) == SLUICE_E_DEADLINE_EXCEEDED);
+    for (std::size_t out = 0; out < 3; std::this_thread::yield()) {
+        const std::scoped_lock lock(hung.mutex);
+        out = hung.out.size();
+    }
     std::atomic<sluice_status> waited{SLUICE_PENDING};
     std::atomic<int> losers{0};
     std::vector<std::thread> threads;

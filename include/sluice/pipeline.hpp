@@ -139,7 +139,10 @@ enum class event_kind : std::uint8_t {
     failed,  ///< see `status`
     // Afterwards:
     quiesced,  ///< no transfer touches the request's pages any more
-    stored,    ///< write-back has ended; `blocks` were stored. Pages being stored are free now.
+    /// Write-back has ended; `blocks` were stored. Pages being stored are free now. With pages of
+    /// the engine's it always comes after `compute_done` (unless `write_back` is off): wait for it
+    /// before they are used for anything else.
+    stored,
 };
 
 /// True for the kinds of which every request gets exactly one.

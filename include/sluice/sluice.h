@@ -703,7 +703,10 @@ SLUICE_API sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_
 #define SLUICE_EVENT_FAILED 6u /* see `status` and `text` */
 /* Afterwards: */
 #define SLUICE_EVENT_QUIESCED 7u /* no transfer touches its pages any more */
-#define SLUICE_EVENT_STORED 8u   /* `blocks` were stored; the pages may change */
+/* `blocks` were stored; the pages may change. In engine-owned L1 it always comes after
+   sluice_compute_done, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it before you use the pages
+   for anything else. */
+#define SLUICE_EVENT_STORED 8u
 
 #define SLUICE_EVENT_BUSY                                                       \
     1u /* in flags of an outcome: a transfer or computation may still touch the \

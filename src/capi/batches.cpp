@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "batches.hpp"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -86,21 +83,19 @@ absl::StatusOr<std::unique_ptr<batch_queue>> batch_queue::create(store& s, loop_
             return status;
         }
     }
-    const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd < 0) {
+    loop& home = on != nullptr ? on->get() : static_cast<loop&>(*own);
+    std::unique_ptr<batch_queue> q(new batch_queue(s, on, home));
+    if (!q->readable_.valid()) {
         return absl::ResourceExhaustedError("no descriptor for events (eventfd failed)");
     }
-    loop& home = on != nullptr ? on->get() : static_cast<loop&>(*own);
-    std::unique_ptr<batch_queue> q(new batch_queue(s, on, home, fd));
     q->own_ = std::move(own);
     return q;
 }
 
-batch_queue::batch_queue(store& s, loop_object* on, loop& home, int fd)
+batch_queue::batch_queue(store& s, loop_object* on, loop& home)
     : store_(s),
       on_(on),
       home_(home),
-      fd_(fd),
       memory_(s),
       turn_(*this),
       use_{*this},
@@ -126,7 +121,6 @@ batch_queue::~batch_queue() {
         own_->stop();
         own_->join();
     }
-    ::close(fd_);
 }
 
 absl::StatusOr<std::uint64_t> batch_queue::submit(const sluice_batch& given) {
@@ -221,7 +215,7 @@ std::uint32_t batch_queue::poll(std::span<sluice_batch_result> out) {
         out[n++] = it->second.result;
         known_.erase(it);
     }
-    set_readable();
+    readable_.set(!ended_.empty());
     return n;
 }
 
@@ -237,8 +231,8 @@ absl::StatusOr<sluice_batch_result> batch_queue::wait(std::uint64_t ticket,
     known& k = it->second;  // stays where it is, unlike the iterator
     k.waited_for = true;
     std::erase(ended_, ticket);
-    set_readable();
-    const auto over = [&, woken = wakes_] { return wakes_ != woken || k.ended; };
+    readable_.set(!ended_.empty());
+    const auto over = [&] { return woken_ || k.ended; };
     const bool in_time = timeout_ns < for_ever
                              ? changed_.wait_for(lock, std::chrono::nanoseconds(timeout_ns), over)
                              : (changed_.wait(lock, over), true);
@@ -256,7 +250,7 @@ absl::StatusOr<sluice_batch_result> batch_queue::wait(std::uint64_t ticket,
 
 void batch_queue::wake_waiters() noexcept {
     const std::scoped_lock lock(mutex_);
-    ++wakes_;
+    woken_ = true;
     changed_.notify_all();
 }
 
@@ -265,17 +259,6 @@ void batch_queue::post_turn() {
         turn_posted_ = true;
         home_.post(turn_);
     }
-}
-
-void batch_queue::set_readable() {
-    if (readable_ != ended_.empty()) {
-        return;
-    }
-    readable_ = !readable_;
-    std::uint64_t value = 1;
-    // Neither can fail: the counter is 0 before the write and 1 before the read.
-    [[maybe_unused]] const ssize_t n =
-        readable_ ? ::write(fd_, &value, sizeof value) : ::read(fd_, &value, sizeof value);
 }
 
 // ---- on the loop
@@ -454,7 +437,7 @@ void batch_queue::end_if_over(batch& b) {
     k.result = r;
     if (!k.waited_for) {
         ended_.push_back(r.ticket);
-        set_readable();
+        readable_.set(true);
     }
     changed_.notify_all();
 }

@@ -18,6 +18,7 @@
 #include <sluice/stage/stage.hpp>
 #include <sluice/store/store.hpp>
 
+#include "../readable_event.hpp"
 #include "handles.hpp"
 #include "loop.hpp"
 
@@ -71,7 +72,7 @@ class batch_queue {
     [[nodiscard]] absl::StatusOr<sluice_batch_result> wait(std::uint64_t ticket,
                                                            std::uint64_t timeout_ns);
     void wake_waiters() noexcept;
-    [[nodiscard]] int event_fd() const noexcept { return fd_; }
+    [[nodiscard]] int event_fd() const noexcept { return readable_.fd(); }
     [[nodiscard]] batch_memory& memory() noexcept { return memory_; }
 
  private:
@@ -90,7 +91,7 @@ class batch_queue {
         batch_queue& owner;
     };
 
-    batch_queue(store& s, loop_object* on, loop& home, int fd);
+    batch_queue(store& s, loop_object* on, loop& home);
 
     // On the loop.
     void obey();
@@ -99,14 +100,12 @@ class batch_queue {
     void op_done(batch_op& op);
     void end_if_over(batch& b);
 
-    void post_turn();     // under the lock
-    void set_readable();  // under the lock
+    void post_turn();  // under the lock
 
     store& store_;
     loop_object* const on_;
     std::unique_ptr<thread_loop> own_;
     loop& home_;
-    const int fd_;
     batch_memory memory_;
 
     std::mutex mutex_;  // guards what follows, up to the loop's own
@@ -122,10 +121,10 @@ class batch_queue {
     std::vector<std::uint64_t> cancelled_;
     std::uint64_t next_ticket_ = 1;
     std::uint32_t live_ = 0;  // batches that have not ended
-    std::uint32_t wakes_ = 0;
+    bool woken_ = false;  // nobody may wait any more
     bool closing_ = false;
     bool turn_posted_ = false;
-    bool readable_ = false;
+    sluice::detail::readable_event readable_;
 
     // Of the loop.
     turn turn_;

@@ -22,9 +22,11 @@ constexpr std::uint32_t first_epoch = 1U << 31;
 constexpr std::uint32_t chunk_slots = 256;
 constexpr std::uint32_t chunks = (1U << 16) / chunk_slots;
 
-// A slot's word: epoch (32), closing (1), pins (31).
+// A slot's word: epoch (32), closing (1), holds (11), pins (20).
 constexpr std::uint64_t closing_bit = 1U << 31;
-constexpr std::uint64_t pins_mask = closing_bit - 1;
+constexpr std::uint64_t one_hold = 1U << 20;
+constexpr std::uint64_t pins_mask = one_hold - 1;
+constexpr std::uint64_t holds_mask = closing_bit - one_hold;
 constexpr std::uint32_t epoch_of(std::uint64_t word) noexcept {
     return static_cast<std::uint32_t>(word >> 32);
 }
@@ -32,7 +34,6 @@ constexpr std::uint32_t epoch_of(std::uint64_t word) noexcept {
 struct slot {
     // Release: what add and close write of the slot; acquire by pin, which reads it.
     std::atomic<std::uint64_t> word{0};
-    std::atomic<std::uint32_t> holds{0};
     std::uint32_t next_epoch = first_epoch;
     object_kind kind{};
     std::unique_ptr<object> what;
@@ -142,14 +143,20 @@ void unpin(std::uint64_t handle) noexcept {
     }
 }
 
-void hold(std::uint64_t handle) noexcept {
-    find(handle)->holds.fetch_add(1, std::memory_order_relaxed);
+bool hold(std::uint64_t handle) noexcept {
+    slot* const s = find(handle);
+    std::uint64_t word = s->word.load(std::memory_order_relaxed);
+    do {
+        if ((word & closing_bit) != 0 || (word & holds_mask) == holds_mask) {
+            return false;
+        }
+    } while (!s->word.compare_exchange_weak(word, word + one_hold - 1, std::memory_order_relaxed));
+    return true;
 }
 
 void let_go(std::uint64_t handle) noexcept {
-    if (slot* const s = find(handle); epoch_of(s->word.load()) == epoch_of(handle)) {
-        s->holds.fetch_sub(1, std::memory_order_release);
-    }
+    // Release: as unpin.
+    find(handle)->word.fetch_sub(one_hold, std::memory_order_release);
 }
 
 absl::Status close(std::uint64_t handle, object_kind kind, std::string_view text) {
@@ -165,7 +172,7 @@ absl::Status close(std::uint64_t handle, object_kind kind, std::string_view text
         if (!names(word, *s, handle, kind)) {
             return unknown(text);
         }
-        if (s->holds.load(std::memory_order_acquire) > 0) {
+        if ((word & holds_mask) != 0) {
             return absl::FailedPreconditionError(
                 fmt::format("the {} is in use by another object; close that first", text));
         }
@@ -173,11 +180,6 @@ absl::Status close(std::uint64_t handle, object_kind kind, std::string_view text
     s->what->wake_callers();
     while (((word = s->word.load(std::memory_order_acquire)) & pins_mask) != 0) {
         s->word.wait(word, std::memory_order_acquire);
-    }
-    if (s->holds.load(std::memory_order_acquire) > 0) {  // since it was looked at
-        s->word.fetch_and(~closing_bit, std::memory_order_release);
-        return absl::FailedPreconditionError(
-            fmt::format("the {} has just come into use by another object", text));
     }
     std::unique_ptr<object> gone = std::move(s->what);
     gone.reset();

@@ -58,7 +58,8 @@ namespace detail {
 [[nodiscard]] absl::StatusOr<std::uint64_t> add(object_kind kind, std::unique_ptr<object> o);
 [[nodiscard]] object* pin(std::uint64_t handle, object_kind kind) noexcept;
 void unpin(std::uint64_t handle) noexcept;
-void hold(std::uint64_t handle) noexcept;  // of a pinned handle
+/// A pin becomes a hold.
+[[nodiscard]] bool hold(std::uint64_t handle) noexcept;
 void let_go(std::uint64_t handle) noexcept;
 /// Destroys the object once no call uses it.
 [[nodiscard]] absl::Status close(std::uint64_t handle, object_kind kind, std::string_view text);
@@ -84,13 +85,11 @@ class pinned {
         }
     }
 
-    /// Makes a pin a hold: the object cannot be closed before this is destroyed.
-    void keep() noexcept {
-        if (handle_ != 0 && !holds_) {
-            detail::hold(handle_);
-            detail::unpin(handle_);
-            holds_ = true;
-        }
+    /// Makes a pin a hold: the object cannot be closed before this is destroyed. \return false: it
+    /// is being closed, or too many hold it.
+    [[nodiscard]] bool keep() noexcept {
+        holds_ = holds_ || detail::hold(handle_);
+        return holds_;
     }
 
     [[nodiscard]] explicit operator bool() const noexcept { return handle_ != 0; }
@@ -125,11 +124,11 @@ template <class Object>
         return absl::OkStatus();
     }
     auto found = pin<Object>(handle);
-    if (found.ok()) {
-        out = *std::move(found);
-        out.keep();
+    if (!found.ok()) {
+        return found.status();
     }
-    return found.status();
+    out = *std::move(found);
+    return out.keep() ? absl::OkStatus() : detail::unknown(handle_of<Object>::text);
 }
 
 /// Gives an object a handle. \return kResourceExhausted, and the object is destroyed.

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "event_queue.hpp"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <bit>
 #include <utility>
 
@@ -13,30 +10,11 @@ namespace {
 constexpr std::uint32_t bit(event_kind k) noexcept { return 1U << static_cast<unsigned>(k); }
 }  // namespace
 
-event_queue::event_queue() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
-
-event_queue::~event_queue() {
-    if (fd_ >= 0) {
-        ::close(fd_);
-    }
-}
-
-void event_queue::set_readable(bool readable) noexcept {
-    if (readable == readable_) {
-        return;
-    }
-    readable_ = readable;
-    std::uint64_t value = 1;
-    // Neither can fail: the counter is 0 before the write and 1 before the read.
-    [[maybe_unused]] const ssize_t n =
-        readable ? ::write(fd_, &value, sizeof value) : ::read(fd_, &value, sizeof value);
-}
-
 void event_queue::enqueue(request& r) {
     r.events.next = nullptr;
     (tail_ != nullptr ? tail_->events.next : head_) = &r;
     tail_ = &r;
-    set_readable(true);
+    readable_.set(true);
 }
 
 void event_queue::push(request& r, event_kind kind, std::uint32_t blocks) {
@@ -80,7 +58,7 @@ void event_queue::close() {
         head_->events.pending = 0;
     }
     tail_ = nullptr;
-    set_readable(false);
+    readable_.set(false);
 }
 
 std::size_t event_queue::poll(std::span<request_event> out) {
@@ -111,7 +89,7 @@ std::size_t event_queue::poll(std::span<request_event> out) {
             r.to_io.raise(tell::taken);
         }
     }
-    set_readable(head_ != nullptr);
+    readable_.set(head_ != nullptr);
     return n;
 }
 

@@ -7,6 +7,7 @@
 #include <sluice/pipeline.hpp>
 #include <sluice/sched/indexed_heap.hpp>
 
+#include "../readable_event.hpp"
 #include "request.hpp"
 
 namespace sluice::detail {
@@ -18,13 +19,12 @@ namespace sluice::detail {
 /// All members, any thread.
 class event_queue {
  public:
-    event_queue();
-    ~event_queue();
+    event_queue() = default;
     event_queue(const event_queue&) = delete;
     event_queue& operator=(const event_queue&) = delete;
 
-    [[nodiscard]] bool valid() const noexcept { return fd_ >= 0; }
-    [[nodiscard]] int fd() const noexcept { return fd_; }
+    [[nodiscard]] bool valid() const noexcept { return readable_.valid(); }
+    [[nodiscard]] int fd() const noexcept { return readable_.fd(); }
 
     /// Queues an event that is not an outcome; `blocks` as the kind says.
     void push(request& r, event_kind kind, std::uint32_t blocks = 0);
@@ -60,14 +60,12 @@ class event_queue {
     };
 
     void enqueue(request& r);
-    void set_readable(bool readable) noexcept;
 
     std::mutex mutex_;
     request* head_ = nullptr;
     request* tail_ = nullptr;
-    bool readable_ = false;
+    readable_event readable_;
     bool closed_ = false;
-    int fd_ = -1;
     indexed_heap<offer_key, offer_less> offers_;
     std::vector<request_handle> offered_;  // by index
 };

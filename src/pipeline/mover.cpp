@@ -97,6 +97,9 @@ void mover::obey(request& r, std::uint32_t flags) {
         }
         events_.withdraw(r);
         begin_write_back(r);
+        if (!library_owned() && r.write_back && !r.outgoing) {
+            events_.push(r, event_kind::stored, 0);  // the engine waits for its pages
+        }
     }
     if ((flags & (tell::cancel | tell::release)) != 0 && !r.settled()) {
         settle(r, event_kind::cancelled);
