@@ -574,6 +574,7 @@ SLUICE_API sluice_status sluice_pipeline_close(sluice_pipeline* pipeline) SLUICE
  * ------------------------------------------------------------------------------------------ */
 
 #define SLUICE_REQUEST_NO_WRITE_BACK 1u /* computed blocks are not stored */
+#define SLUICE_REQUEST_TELL_LOOKUP 2u   /* send SLUICE_EVENT_LOOKED_UP */
 
 typedef struct sluice_request {
     uint32_t struct_size;
@@ -707,6 +708,9 @@ SLUICE_API sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_
    sluice_compute_done, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it before you use the pages
    for anything else. */
 #define SLUICE_EVENT_STORED 8u
+/* If the request asked for it; before its other events. `blocks`: the usable prefix that lookup
+   found, as sluice_query tells too. */
+#define SLUICE_EVENT_LOOKED_UP 9u
 
 #define SLUICE_EVENT_BUSY                                                       \
     1u /* in flags of an outcome: a transfer or computation may still touch the \

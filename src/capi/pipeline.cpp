@@ -63,7 +63,8 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
     if (absl::Status s = read_struct(given, r, "sluice_request"); !s.ok()) {
         return s;
     }
-    if (absl::Status s = check_flags(r.flags, SLUICE_REQUEST_NO_WRITE_BACK, "sluice_request");
+    if (absl::Status s = check_flags(
+            r.flags, SLUICE_REQUEST_NO_WRITE_BACK | SLUICE_REQUEST_TELL_LOOKUP, "sluice_request");
         !s.ok()) {
         return s;
     }
@@ -88,6 +89,7 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
     spec.rank = r.rank;
     spec.load_timeout = to_duration(r.load_timeout_ns);
     spec.write_back = (r.flags & SLUICE_REQUEST_NO_WRITE_BACK) == 0;
+    spec.tell_lookup = (r.flags & SLUICE_REQUEST_TELL_LOOKUP) != 0;
     spec.user = pointer_of(r.user);
     return spec;
 }
@@ -118,6 +120,7 @@ static_assert(static_cast<std::uint32_t>(event_kind::want_pages) == SLUICE_EVENT
 static_assert(static_cast<std::uint32_t>(event_kind::ready) == SLUICE_EVENT_READY);
 static_assert(static_cast<std::uint32_t>(event_kind::failed) == SLUICE_EVENT_FAILED);
 static_assert(static_cast<std::uint32_t>(event_kind::stored) == SLUICE_EVENT_STORED);
+static_assert(static_cast<std::uint32_t>(event_kind::looked_up) == SLUICE_EVENT_LOOKED_UP);
 
 sluice_report report_of(const request_report& r) noexcept {
     sluice_report c = SLUICE_REPORT_INIT;
