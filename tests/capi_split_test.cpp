@@ -177,15 +177,8 @@ TEST_CASE("detached at one rank, it ends at all with what the least has") {
 TEST_CASE("the planner's policy orders the workers' links") {
     split_rig r(1, 64, "sjf");
     // A slow link, one block at a time.
-    r.ranks[0] = std::make_unique<capi_rig>(64);
+    r.ranks[0] = std::make_unique<capi_rig>(64, 10 * capi_rig::block_bytes);
     capi_rig& w = *r.ranks[0];
-    sluice_store* slow = nullptr;
-    sluice_memory_store_options so = SLUICE_MEMORY_STORE_OPTIONS_INIT;
-    so.loop = w.loop;
-    so.bytes_per_second = 10 * capi_rig::block_bytes;
-    REQUIRE(sluice_store_open_memory(&so, &slow) == SLUICE_OK);
-    std::swap(w.store, slow);
-    REQUIRE(sluice_store_close(slow) == SLUICE_OK);
     w.fill(1, 16);
     sluice_pipeline_options o = w.options();
     o.flags = SLUICE_PIPELINE_ENGINE_OWNS_L1;

@@ -16,7 +16,7 @@ using message = std::vector<unsigned char>;
 /// between them as the test carries them.
 struct split_rig {
     explicit split_rig(std::uint32_t workers, std::uint32_t slots = 64, const char* policy = "sjf",
-                       const sluice_policy* custom = nullptr) {
+                       const sluice_policy* custom = nullptr, double rate = 0) {
         sluice_clock clock = SLUICE_CLOCK_INIT;
         clock.user = &now_ns;
         clock.now = [](void* user) { return *static_cast<std::uint64_t*>(user); };
@@ -31,7 +31,7 @@ struct split_rig {
         o.clock = &clock;
         codes.push_back(sluice_planner_open(&o, &planner));
         for (std::uint32_t w = 0; w < workers; ++w) {
-            ranks.push_back(std::make_unique<capi_rig>(slots));
+            ranks.push_back(std::make_unique<capi_rig>(slots, rate));
             sluice_pipeline_options p = ranks.back()->options();
             p.flags = SLUICE_PIPELINE_ENGINE_OWNS_L1;
             p.policy = "external";
