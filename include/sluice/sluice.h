@@ -740,7 +740,8 @@ SLUICE_API sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* ou
 SLUICE_API sluice_status sluice_sort(sluice_pipeline* pipeline, sluice_request_id* requests,
                                      uint32_t n) SLUICE_NOEXCEPT;
 
-/** The best request that is ready and has not been given out here; 0 if there is none. */
+/** The best request that is ready and has not been given out here; 0 if there is none. Its event
+   may still wait in sluice_poll; sluice_request_report says how many blocks were loaded. */
 SLUICE_API sluice_status sluice_next_ready(sluice_pipeline* pipeline,
                                            sluice_request_id* out) SLUICE_NOEXCEPT;
 
