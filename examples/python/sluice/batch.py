@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Optional, Union
 
 from . import structs as s
 from .buffers import Buffer, join_keys, memory_of
@@ -22,7 +23,7 @@ class BatchResult(NamedTuple):
     status: int  #: OK, or the first failure, misses included
     succeeded: int  #: keys whose result is OK
     leading: int  #: of those, the ones before the first that is not
-    results: Tuple[int, ...]  #: of each key
+    results: tuple[int, ...]  #: of each key
 
 
 class Prepared:

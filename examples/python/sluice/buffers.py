@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Iterable, List, NamedTuple, Tuple, Union
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Union
 
 
 class Memory(NamedTuple):
@@ -32,7 +33,9 @@ def memory_of(buffer: Buffer, writable: bool = True) -> Memory:
     if isinstance(buffer, Memory):
         return buffer
     if isinstance(buffer, bytes) and not writable:
-        return Memory(ctypes.cast(ctypes.c_char_p(buffer), ctypes.c_void_p).value or 0, len(buffer), buffer)
+        return Memory(
+            ctypes.cast(ctypes.c_char_p(buffer), ctypes.c_void_p).value or 0, len(buffer), buffer
+        )
     view = memoryview(buffer)
     if view.readonly and not writable:
         return memory_of(view.tobytes(), False)
@@ -54,7 +57,7 @@ _from_memory.restype = ctypes.py_object
 _from_memory.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
 
 
-def join_keys(keys: Union[bytes, Iterable[bytes]], key_size: int = 0) -> Tuple[bytes, int, int]:
+def join_keys(keys: Union[bytes, Iterable[bytes]], key_size: int = 0) -> tuple[bytes, int, int]:
     """Keys one after the other, the size of each, and how many there are.
 
     Either a sequence of keys of one size, or all of them in one bytes object and key_size.
@@ -63,7 +66,7 @@ def join_keys(keys: Union[bytes, Iterable[bytes]], key_size: int = 0) -> Tuple[b
         if key_size < 1 or len(keys) % key_size != 0:
             raise ValueError(f"{len(keys)} bytes are no keys of {key_size} bytes")
         return bytes(keys), key_size, len(keys) // key_size
-    listed: List[bytes] = list(keys)
+    listed: list[bytes] = list(keys)
     if not listed:
         return b"", key_size or 1, 0
     size = len(listed[0])

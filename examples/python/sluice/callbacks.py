@@ -22,7 +22,7 @@ def report(error: BaseException, function: Any) -> None:
                 exc_traceback=error.__traceback__,
                 err_msg="Exception ignored in a callback of sluice",
                 object=function,
-            )  # type: ignore[arg-type]
+            )
         )
     except BaseException:
         pass  # a hook that fails
@@ -37,14 +37,18 @@ def status_of(error: BaseException) -> int:
     return Status.INTERNAL
 
 
-def guarded(function: Callable[..., Any], otherwise: Callable[[BaseException], Any]) -> Any:
-    """The function, returning otherwise(error) when it raises. SluiceErrors are answers, and are
-    not reported."""
+def guarded(
+    function: Callable[..., Any],
+    otherwise: Callable[[BaseException], Any],
+    convert: Callable[[Any], Any] = lambda result: result,
+) -> Any:
+    """The function, returning otherwise(error) when it raises, or convert does, which makes C's type
+    of the result. SluiceErrors are answers, and are not reported."""
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         try:
-            return function(*arguments)
+            return convert(function(*arguments))
         except BaseException as error:
             if not isinstance(error, SluiceError):
                 report(error, function)

@@ -8,7 +8,7 @@ import ctypes
 import os
 import warnings
 from types import TracebackType
-from typing import Any, Callable, Dict, Optional, Type, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from .constants import Status
 from .library import check, error_of
@@ -16,7 +16,7 @@ from .library import check, error_of
 _Self = TypeVar("_Self", bound="Handle")
 
 # Whoever forgets to close leaks; nobody reads freed memory.
-_open: Dict[int, "Handle"] = {}
+_open: dict[int, Handle] = {}
 
 
 class Handle:
@@ -30,7 +30,7 @@ class Handle:
     _keep: Any = None
     _close_function: Callable[[int], int]
 
-    def _opened(self, handle: "ctypes.c_void_p", keep: Any) -> None:
+    def _opened(self, handle: ctypes.c_void_p, keep: Any) -> None:
         self._handle = handle.value or 0
         self._keep = keep  # buffers, callbacks, other handles
         _open[self._handle] = self
@@ -60,7 +60,7 @@ class Handle:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
+        kind: Optional[type[BaseException]],
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
@@ -84,11 +84,15 @@ def _close_all() -> None:
     """No thread of the library's may call into an interpreter that is gone."""
     for handle in reversed(list(_open.values())):
         if not handle.closed:
-            warnings.warn(f"{handle!r} was not closed", ResourceWarning, source=handle)
+            warnings.warn(
+                f"{handle!r} was not closed", ResourceWarning, stacklevel=2, source=handle
+            )
             try:
                 handle.close()
             except Exception as error:
-                warnings.warn(f"{handle!r} cannot be closed: {error}", ResourceWarning)
+                warnings.warn(
+                    f"{handle!r} cannot be closed: {error}", ResourceWarning, stacklevel=2
+                )
 
 
 def _forget_all() -> None:
@@ -99,7 +103,7 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def open_with(function: Callable[..., int], *arguments: Any) -> "ctypes.c_void_p":
+def open_with(function: Callable[..., int], *arguments: Any) -> ctypes.c_void_p:
     """Calls a function whose last parameter is where the handle goes."""
     out = ctypes.c_void_p()
     status = function(*arguments, ctypes.byref(out))

@@ -8,7 +8,7 @@ import ctypes.util
 import os
 import pathlib
 from ctypes import POINTER, c_char_p, c_double, c_int, c_int32, c_uint32, c_uint64, c_void_p
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from . import pipeline_structs as p
 from . import structs as s
@@ -32,7 +32,7 @@ class SluiceError(Exception):
         return f"{self.name}: {self.text}"
 
 
-def _candidates() -> List[str]:
+def _candidates() -> list[str]:
     """Where the library may be, the best first."""
     given = os.environ.get("SLUICE_LIBRARY")
     if given:
@@ -42,11 +42,11 @@ def _candidates() -> List[str]:
     for above in here.parents[:4]:
         found += sorted(above.glob("build/*/src/libsluice.so"))
         found += sorted(above.glob("build/src/libsluice.so"))
-    return [str(f) for f in found if f.exists()] + [f"libsluice.so.{_api_major}", "libsluice.so"]
+    return [str(f) for f in found if f.exists()] + [f"libsluice.so.{API_MAJOR}", "libsluice.so"]
 
 
 # The header's SLUICE_API_VERSION that this module was written against.
-_api_major, _api_minor = 0, 1
+API_MAJOR, API_MINOR = 0, 1
 
 
 def _load() -> ctypes.CDLL:
@@ -60,10 +60,10 @@ def _load() -> ctypes.CDLL:
         loaded.sluice_api_version.restype = c_uint32
         version = loaded.sluice_api_version()
         major, minor = version >> 16, version & 0xFFFF
-        # While the major version is 0, minor ones break too.
-        if (major, minor if major == 0 else 0) == (_api_major, _api_minor if major == 0 else 0):
+        # While the major version is 0, another minor one is another API.
+        if major == API_MAJOR and (minor == API_MINOR or (major > 0 and minor > API_MINOR)):
             return loaded
-        tried.append(f"  {name}: its API is {major}.{minor}, this is for {_api_major}.{_api_minor}")
+        tried.append(f"  {name}: its API is {major}.{minor}, this is for {API_MAJOR}.{API_MINOR}")
     raise ImportError(
         "libsluice.so cannot be loaded; set SLUICE_LIBRARY to its path. Tried:\n" + "\n".join(tried)
     )
@@ -77,7 +77,7 @@ _fd = POINTER(c_int)
 
 # Of those that return a sluice_status: the arguments. Arrays are void pointers, so that any ctypes
 # array will do.
-STATUS_FUNCTIONS: Dict[str, Tuple[Any, ...]] = {
+STATUS_FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "sluice_complete": (c_uint64, c_int32),
     "sluice_loop_create": (POINTER(s.sluice_clock), _out_ptr),
     "sluice_loop_run": (_ptr, _out64),
@@ -118,7 +118,7 @@ STATUS_FUNCTIONS: Dict[str, Tuple[Any, ...]] = {
 }
 
 # Of engines whose scheduler and workers are separate processes.
-SPLIT_FUNCTIONS: Dict[str, Tuple[Any, ...]] = {
+SPLIT_FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "sluice_planner_open": (POINTER(p.sluice_planner_options), _out_ptr),
     "sluice_plan_export": (_ptr, _ptr, c_uint64, _out64),
     "sluice_plan_import": (_ptr, _ptr, c_uint64, c_char_p, c_uint32),
@@ -127,7 +127,7 @@ SPLIT_FUNCTIONS: Dict[str, Tuple[Any, ...]] = {
     "sluice_report_import": (_ptr, _ptr, c_uint64),
 }
 
-OTHER_FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
+OTHER_FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sluice_status_name": (c_char_p, (c_int32,)),
     "sluice_last_error": (c_char_p, ()),
     "sluice_api_version": (c_uint32, ()),

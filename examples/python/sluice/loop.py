@@ -24,7 +24,7 @@ class Loop(Handle):
             last = [0]
 
             def read(_user: Optional[int]) -> int:
-                last[0] = now()
+                last[0] = int(now())
                 return last[0]
 
             # A clock that fails stands still.

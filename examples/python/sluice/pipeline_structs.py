@@ -15,13 +15,13 @@ from ctypes import (
     c_void_p,
 )
 
-from .structs import Members, Sized, sluice_clock, sluice_group
+from .structs import Sized, sluice_clock, sluice_group
 
 # ---- policy and cost model
 
 
 class sluice_request_view(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("priority", c_int32),
         ("request", c_uint64),
@@ -55,7 +55,7 @@ done_function = CFUNCTYPE(None, c_void_p, _view, c_uint64)
 
 
 class sluice_policy(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("user", c_void_p),
@@ -69,7 +69,7 @@ class sluice_policy(Sized):
 
 
 class sluice_demand(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("bytes", c_uint64),
         ("descriptors", c_uint64),
         ("query_tokens", c_uint64),
@@ -83,7 +83,7 @@ generation_function = CFUNCTYPE(c_uint64, c_void_p)
 
 
 class sluice_cost_model(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("user", c_void_p),
@@ -97,7 +97,7 @@ class sluice_cost_model(Sized):
 
 
 class sluice_compute_job(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("loaded_blocks", c_uint32),
         ("op", c_uint64),
@@ -115,7 +115,7 @@ run_function = CFUNCTYPE(c_int32, c_void_p, POINTER(sluice_compute_job))
 
 
 class sluice_compute(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("user", c_void_p),
@@ -127,7 +127,7 @@ class sluice_compute(Sized):
 
 
 class sluice_pipeline_options(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("groups", POINTER(sluice_group)),
@@ -160,7 +160,7 @@ class sluice_pipeline_options(Sized):
 
 
 class sluice_request(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("keys", c_char_p),
@@ -183,7 +183,7 @@ class sluice_request(Sized):
 
 
 class sluice_progress(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("looked_up", c_uint32),
         ("hit_blocks", c_uint32),
@@ -197,7 +197,7 @@ class sluice_progress(Sized):
 
 
 class sluice_event(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("request", c_uint64),
         ("user", c_uint64),
         ("kind", c_uint32),
@@ -209,7 +209,7 @@ class sluice_event(Structure):
 
 
 class sluice_report(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("hit_blocks", c_uint32),
         ("planned_blocks", c_uint32),
@@ -235,7 +235,7 @@ class sluice_report(Sized):
 
 
 class sluice_stats(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("live_requests", c_uint32),
         ("submitted", c_uint64),
@@ -275,7 +275,7 @@ class sluice_stats(Sized):
 
 
 class sluice_planner_options(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("workers", c_uint32),

@@ -6,7 +6,8 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import Any, Dict, List, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 from . import structs as s
 from .batch import BatchResult, Keys, Prepared
@@ -30,8 +31,8 @@ class Store(Handle):
     def __init__(self, handle: ctypes.c_void_p, keep: Any) -> None:
         """Of what sluice_store_open_* gave. Use a classmethod."""
         self._lock = threading.Lock()  # guards what follows
-        self._running: Dict[int, Prepared] = {}
-        self._registered: Dict[Any, Any] = {}
+        self._running: dict[int, Prepared] = {}
+        self._registered: dict[Any, Any] = {}
         self._opened(handle, keep)
 
     @classmethod
@@ -44,7 +45,7 @@ class Store(Handle):
         evict: bool = False,
         checksums: bool = True,
         loop: Optional[Loop] = None,
-    ) -> "Store":
+    ) -> Store:
         """A store in this process. capacity 0: 1 GiB; evict: when full, the least recently used
         blocks go; bytes_per_second 0: as fast as memory is."""
         options = s.sluice_memory_store_options(
@@ -62,14 +63,14 @@ class Store(Handle):
         nodes: Union[str, Sequence[str]],
         *,
         secret: Optional[str] = None,
-        secret_file: Union[str, "os.PathLike[str]", None] = None,
+        secret_file: Union[str, os.PathLike[str], None] = None,
         provider: Optional[str] = None,
         replicas: int = 0,
         connections: int = 0,
         soft_timeout_ns: int = 0,
         bytes_per_second: float = 0,
         checksums: bool = True,
-    ) -> "Store":
+    ) -> Store:
         """A store on memory nodes, "tcp://host:port". Returns before they are connected to."""
         options = s.sluice_fabric_store_options(
             flags=0 if checksums else StoreFlag.NO_CHECKSUMS,
@@ -141,7 +142,7 @@ class Store(Handle):
         check(lib.sluice_store_event_fd(self._handle, ctypes.byref(fd)))
         return fd.value
 
-    def poll(self, capacity: int = 256) -> List[BatchResult]:
+    def poll(self, capacity: int = 256) -> list[BatchResult]:
         """Takes up to `capacity` ended batches, oldest end first."""
         raw = (s.sluice_batch_result * capacity)()
         n = ctypes.c_uint32()

@@ -18,8 +18,6 @@ from ctypes import (
 )
 from typing import Any
 
-Members = list  # of (name, ctypes type)
-
 
 class Sized(Structure):
     """A struct that begins with its size, which is set."""
@@ -34,7 +32,7 @@ now_function = CFUNCTYPE(c_uint64, c_void_p)
 
 
 class sluice_clock(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("user", c_void_p),
@@ -46,7 +44,7 @@ class sluice_clock(Sized):
 
 
 class sluice_region(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("base", c_uint64),
         ("stride", c_uint64),
         ("bytes", c_uint64),
@@ -56,7 +54,7 @@ class sluice_region(Structure):
 
 
 class sluice_group(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("regions", POINTER(sluice_region)),
         ("n_regions", c_uint32),
         ("hit_rule", c_uint32),
@@ -69,7 +67,7 @@ class sluice_group(Structure):
 
 
 class sluice_host_device_options(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("loop", c_void_p),
@@ -78,7 +76,7 @@ class sluice_host_device_options(Sized):
 
 
 class sluice_copy(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("op", c_uint64),
         ("host", c_void_p),
         ("group", POINTER(sluice_group)),
@@ -94,7 +92,7 @@ copy_function = CFUNCTYPE(None, c_void_p, POINTER(sluice_copy), c_uint32)
 
 
 class sluice_device_driver(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("user", c_void_p),
@@ -110,7 +108,7 @@ class sluice_device_driver(Sized):
 
 
 class sluice_memory_store_options(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("loop", c_void_p),
@@ -121,7 +119,7 @@ class sluice_memory_store_options(Sized):
 
 
 class sluice_fabric_store_options(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("nodes", c_char_p),
@@ -136,7 +134,7 @@ class sluice_fabric_store_options(Sized):
 
 
 class sluice_transfer(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("op", c_uint64),
         ("key", c_void_p),
         ("key_size", c_uint32),
@@ -147,7 +145,7 @@ class sluice_transfer(Structure):
 
 
 class sluice_keys(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("op", c_uint64),
         ("keys", c_void_p),
         ("sizes", POINTER(c_uint8)),
@@ -165,7 +163,7 @@ abort_function = CFUNCTYPE(None, c_void_p, c_uint64)
 
 
 class sluice_store_driver(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("user", c_void_p),
@@ -183,7 +181,7 @@ class sluice_store_driver(Sized):
 
 
 class sluice_batch(Sized):
-    _fields_: Members = [
+    _fields_ = [
         ("struct_size", c_uint32),
         ("kind", c_uint32),
         ("keys", c_char_p),
@@ -198,7 +196,7 @@ class sluice_batch(Sized):
 
 
 class sluice_batch_result(Structure):
-    _fields_: Members = [
+    _fields_ = [
         ("ticket", c_uint64),
         ("user", c_uint64),
         ("kind", c_uint32),
