@@ -3,6 +3,10 @@
 // macro binds the six methods; they let go of the interpreter's lock.
 #include <connector_pybind_utils.h>
 
+#include <memory>
+#include <string>
+#include <utility>
+
 #include "lmcache_connector.hpp"
 
 PYBIND11_MODULE(sluice_lmcache, m) {
