@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python module as LMCache's native_plugin adapter uses it: made by name with keyword arguments,
-driven by memoryviews, its descriptor polled by a thread."""
+"""The Python module as LMCache's native_plugin adapter uses it: made by name with keyword
+arguments, driven by memoryviews, its descriptor polled."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class OverMemory(unittest.TestCase):
         self.assertEqual(self.wait(client, future), want)
         self.assertEqual(read, written[6:] + [bytearray(4096)])
         self.assertEqual(self.wait(client, client.submit_batch_delete(asked)), want)
-        self.assertEqual(self.wait(client, client.submit_batch_exists(keys)), [True] * 6 + [False] * 2)
+        left = [True] * 6 + [False] * 2
+        self.assertEqual(self.wait(client, client.submit_batch_exists(keys)), left)
         with self.assertRaises(RuntimeError):
             client.submit_batch_get(keys, [])
 

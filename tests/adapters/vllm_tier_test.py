@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tier as vLLM's tiering manager drives it: step by step on one thread, with lookups that may be
-answered later, loads gathered until a step's end, and jobs that are polled. By the interface of
-vLLM 0.22 or a newer one, as PYTHONPATH says."""
+"""The tier as vLLM's tiering manager drives it: step by step on one thread, with lookups that may
+be answered later, loads gathered until a step's end, and jobs that are polled. By the interface of
+vLLM 0.22 or 0.33, as PYTHONPATH says."""
 
 from __future__ import annotations
 
@@ -194,8 +194,8 @@ class OverMemory(unittest.TestCase):
         contexts = [e.context(f"r{i}") for i in range(32)]
         written = [e.fill(slot, slot) for slot in range(128)]
         stores = [
-            e.submit([key(4 * i + j) for j in range(4)], range(4 * i, 4 * i + 4), contexts[i], False)
-            for i in range(32)
+            e.submit([key(4 * i + j) for j in range(4)], range(4 * i, 4 * i + 4), c, False)
+            for i, c in enumerate(contexts)
         ]
         self.assertEqual(e.wait(*stores), [True] * 32)
         loads = [
@@ -250,6 +250,13 @@ class MemoryOnly(unittest.TestCase):
         vllm_tier.register()
         engine = Engine(type="sluice")
         self.assertEqual(engine.tier.tier_type, "sluice")
+        engine.close()
+
+    @unittest.skipUnless(NEW, "0.22 has no such thing")
+    def test_a_detector_of_backpressure_is_handed_on(self):
+        detector = object()
+        engine = Engine(backpressure=detector)
+        self.assertIs(engine.tier.bp_detector, detector)
         engine.close()
 
     def slow(self, **options) -> Engine:
