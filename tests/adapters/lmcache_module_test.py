@@ -8,7 +8,7 @@ import importlib
 import select
 import unittest
 
-from nodes import PATIENCE_S, Nodes, needs_nodes, pattern, until
+from nodes import PATIENCE_S, Nodes, documented, needs_nodes, pattern, until
 
 METHODS = "event_fd submit_batch_get submit_batch_set submit_batch_exists drain_completions close"
 
@@ -72,6 +72,14 @@ class OverNodes(OverMemory):
 
     def setUp(self):
         self.options = {**self.nodes.options(), "namespace": self.id(), "connections": 2}
+
+    def test_the_documented_settings(self):
+        """Those of docs/adapters.md, with these nodes."""
+        settings = documented("SluiceConnector")
+        made = getattr(importlib.import_module(settings["module_path"]), settings["class_name"])
+        client = made(**{**settings["adapter_params"], **self.nodes.options()})
+        self.addCleanup(client.close)
+        self.assertEqual(self.wait(client, client.submit_batch_exists(["a"])), [False])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from vllm.v1.kv_offload.tiering.factory import SecondaryTierFactory
 
 import sluice
 import vllm_tier
-from nodes import Nodes, needs_nodes, pattern, until
+from nodes import Nodes, documented, needs_nodes, pattern, until
 
 NEW = hasattr(base, "LookupResult")
 ROW = 1024
@@ -322,6 +322,14 @@ class OverNodes(OverMemory):
 
     def setUp(self):
         self.options = {**self.nodes.options(), "namespace": self.id()}
+
+    def test_the_documented_settings(self):
+        """Those of docs/adapters.md, with these nodes."""
+        settings = documented("SluiceTier")["kv_connector_extra_config"]
+        (tier,) = settings["secondary_tiers"]
+        e = Engine(**{**tier, **self.nodes.options()})
+        self.addCleanup(e.close)
+        self.assertEqual(e.wait(e.submit([key(1)], [0], e.context("a"), False)), [True])
 
     def test_another_instance_finds_the_blocks(self):
         e = self.made()
