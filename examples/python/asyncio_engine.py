@@ -108,17 +108,17 @@ async def take_events(rig: Rig, requests: int) -> list[int]:
     taken: list[int] = []
     all_taken = asyncio.Event()
 
-    def on_event(event: sluice.Event) -> None:
-        assert event.kind == sluice.EventKind.READY and event.blocks == 1
-        taken.append(event.request)
+    def take() -> None:
+        for event in rig.pipeline.poll():
+            assert event.kind == sluice.EventKind.READY and event.blocks == 1
+            taken.append(event.request)
         if len(taken) == requests:
             all_taken.set()
 
-    loop = asyncio.get_running_loop()
     fd = rig.pipeline.event_fd()
-    loop.add_reader(fd, lambda: [on_event(event) for event in rig.pipeline.poll()])
+    asyncio.get_running_loop().add_reader(fd, take)
     await all_taken.wait()
-    loop.remove_reader(fd)
+    asyncio.get_running_loop().remove_reader(fd)
     return taken
 
 
@@ -136,7 +136,7 @@ def bytes_per_second(requests: int, limit: float, take: bool) -> float:
     copied = rig.pipeline.stats().copied_bytes
     assert copied == requests * BLOCK_BYTES
     rig.close()
-    return copied / ((end - begin) * 1e-9)
+    return float(copied / ((end - begin) * 1e-9))
 
 
 def spread(values: list[float], unit: float) -> str:
