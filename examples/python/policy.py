@@ -107,7 +107,7 @@ def demonstrate(pipeline: sluice.Pipeline, policy: Sometimes, users: int) -> Non
     order = " ".join(str(event.user) for event in loaded)
     print(f"{users} admitted requests are loaded, in the order of users {order}")
     progress = pipeline.query(late)
-    assert progress.looked_up and progress.fetching_blocks == BLOCKS  # not admitted
+    assert (progress.hit_blocks, progress.planned_blocks) == (BLOCKS, 0)  # not admitted
 
     policy.may_return.set()
     (event,) = outcomes_of(pipeline, 1)
