@@ -4,11 +4,10 @@
 import ctypes
 import threading
 
-import support
-from support import BLOCK, Rig, content, keys
-
 import sluice
+import support
 from sluice import EventKind, Status
+from support import BLOCK, Rig, content, keys
 
 
 class Dictionary(sluice.StoreDriver):

@@ -10,11 +10,10 @@ import threading
 import unittest
 import warnings
 
-import support
-from support import BLOCK, Rig, content, keys
-
 import sluice
+import support
 from sluice import Status
+from support import BLOCK, Rig, content, keys
 
 
 class Closing(Rig):

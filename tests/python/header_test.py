@@ -12,7 +12,6 @@ import tempfile
 import unittest
 
 import support
-
 from sluice import constants, events, library, pipeline_structs, structs
 
 HEADER = (support.ROOT / "include" / "sluice" / "sluice.h").read_text("utf-8")

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and events from Python."""
 
-import support
-from support import BLOCK, TOKENS, Rig, content, keys, wait_readable
-
 import sluice
+import support
 from sluice import EventKind, Status
+from support import BLOCK, TOKENS, Rig, content, keys, wait_readable
 
 
 class EngineDrives(Rig):
@@ -14,9 +13,7 @@ class EngineDrives(Rig):
         names = keys(28, 6)  # four of them are in the store
         request = pipeline.submit(names, 6 * TOKENS + 1, user=77)
         (event,) = self.events_of(pipeline, 1)
-        self.assertEqual(
-            event, sluice.Event(request, 77, EventKind.READY, 0, 4, Status.OK, "")
-        )
+        self.assertEqual(event, sluice.Event(request, 77, EventKind.READY, 0, 4, Status.OK, ""))
         self.assertTrue(event.is_outcome and event.is_loaded and not event.busy)
         pages = pipeline.pages(request)
         self.assertEqual(len(pages), 7)
