@@ -5,14 +5,15 @@ import asyncio
 import threading
 import unittest
 
-import sluice
 import support
-from sluice import EventKind, Status, aio
 from support import BLOCK, FOR_EVER, TOKENS, Rig, content, keys
+
+import sluice
+from sluice import EventKind, Status, aio
 
 
 class Held(sluice.StoreDriver):
-    """Has everything; its gets wait until they are ended. A loop's future says when they are there."""
+    """Has everything; its gets wait until they are ended. wait() says when they are there."""
 
     def __init__(self):
         self.lock = threading.Lock()

@@ -4,10 +4,11 @@
 import ctypes
 import threading
 
-import sluice
 import support
-from sluice import EventKind, Status
 from support import BLOCK, Rig, content, keys
+
+import sluice
+from sluice import EventKind, Status
 
 
 class Dictionary(sluice.StoreDriver):

@@ -10,10 +10,11 @@ import threading
 import unittest
 import warnings
 
-import sluice
 import support
-from sluice import Status
 from support import BLOCK, Rig, content, keys
+
+import sluice
+from sluice import Status
 
 
 class Closing(Rig):

@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 import support
+
 from sluice import constants, events, library, pipeline_structs, structs
 
 HEADER = (support.ROOT / "include" / "sluice" / "sluice.h").read_text("utf-8")

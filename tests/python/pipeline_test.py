@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and events from Python."""
 
-import sluice
 import support
-from sluice import EventKind, Status
 from support import BLOCK, TOKENS, Rig, content, keys, wait_readable
+
+import sluice
+from sluice import EventKind, Status
 
 
 class EngineDrives(Rig):

@@ -3,10 +3,11 @@
 
 import threading
 
-import sluice
 import support
-from sluice import EventKind, Stage, Status
 from support import BLOCK, FOR_EVER, TOKENS, Gate, Rig, keys
+
+import sluice
+from sluice import EventKind, Stage, Status
 
 
 class Recorder(sluice.Policy):

@@ -8,10 +8,11 @@ import mmap
 import sys
 import unittest
 
-import sluice
 import support
-from sluice import BatchKind, Status
 from support import BLOCK, FOR_EVER, Rig, content, keys, wait_readable
+
+import sluice
+from sluice import BatchKind, Status
 
 
 class Batches(Rig):
