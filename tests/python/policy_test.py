@@ -131,11 +131,12 @@ class Policies(Rig):
 
 
 class Held(sluice.StoreDriver):
-    """Has everything; hands its gets to the test."""
+    """Has everything; hands its gets to the test, or ends them."""
 
     def __init__(self):
-        self.condition = threading.Condition()
+        self.condition = threading.Condition()  # may be entered again
         self.given = []
+        self.ends = False
 
     def lookup(self, keys):
         keys.complete(True for _ in keys.keys)
@@ -144,6 +145,15 @@ class Held(sluice.StoreDriver):
         with self.condition:
             self.given += transfers
             self.condition.notify_all()
+            if self.ends:
+                self.end_all()
+
+    def end_all(self):
+        """These and all to come."""
+        with self.condition:
+            self.ends = True
+            while self.given:
+                self.given.pop().complete()
 
     def take(self):
         """The next get, when the library has called for it."""
@@ -175,6 +185,7 @@ class SlowPolicy(Rig):
         self.addCleanup(self.finish)
 
     def finish(self):
+        self.held.end_all()
         self.gate.open.set()
 
     def block_rank(self):
@@ -241,7 +252,7 @@ class SlowPolicy(Rig):
             while True:  # until it is closing
                 self.pipe.stats()
         self.assertFalse(self.pipe.closed)
-        self.gate.open.set()
+        self.finish()
         closing.join(FOR_EVER)
         self.assertTrue(self.pipe.closed)
 
