@@ -110,6 +110,14 @@ class EngineDrives(Rig):
         with self.raises(Status.OUT_OF_RANGE):
             self.submit(pipeline, 0, 2 * self.slots)
 
+    def test_what_lookup_found_is_told_if_asked_for(self):
+        pipeline = self.pipeline(engine_owns_l1=True)
+        self.submit(pipeline, 30, 4, tell_lookup=True)
+        looked_up, wanted = self.events_of(pipeline, 2)
+        self.assertEqual((looked_up.kind, looked_up.blocks), (EventKind.LOOKED_UP, 2))
+        self.assertFalse(looked_up.is_outcome)
+        self.assertEqual(wanted.kind, EventKind.WANT_PAGES)
+
     def test_many_events_at_once(self):
         pipeline = self.pipeline()
         requests = [pipeline.submit((), 1, user=i) for i in range(60)]

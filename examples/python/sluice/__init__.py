@@ -29,6 +29,7 @@ from .library import SluiceError, complete, version
 from .loop import Loop
 from .pipeline import Pipeline, Progress, Report, Stats
 from .policy import Compute, ComputeJob, CostModel, Demand, Policy, RequestView
+from .split import Planner, export_report, import_plan, merge_reports
 from .store import Store
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "NEVER",
     "NO_PAGE",
     "Pipeline",
+    "Planner",
     "PipelineFlag",
     "Policy",
     "Progress",
@@ -71,6 +73,9 @@ __all__ = [
     "StoreFlag",
     "Transfer",
     "complete",
+    "export_report",
+    "import_plan",
+    "merge_reports",
     "open_driver",
     "version",
 ]
