@@ -17,8 +17,8 @@ store or the device is written in Python). So, while rank() does not return:
 A policy that does not block but computes in Python for long does the same, and also shares the
 interpreter's lock with the engine. The other way round, a thread that computes in Python gives the
 lock away every sys.getswitchinterval() seconds (5 ms) only, and each call of the policy may have to
-wait for that: about six calls per request until it is loaded. An engine that sleeps in asyncio,
-or computes in C, does not notice.
+wait for that; rank() is called three times when a request is admitted. An engine that waits in
+asyncio, or computes in C, does not notice.
 """
 
 from __future__ import annotations

@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and events from Python."""
 
+import doctest
+import unittest
+
 import support
 from support import BLOCK, TOKENS, Rig, content, keys, wait_readable
 
 import sluice
 from sluice import EventKind, Status
+
+
+class Documentation(unittest.TestCase):
+    def test_the_modules_example_runs(self):
+        done = doctest.testmod(sluice)
+        self.assertEqual(done.failed, 0)
+        self.assertGreater(done.attempted, 3)
 
 
 class EngineDrives(Rig):

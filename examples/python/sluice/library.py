@@ -39,7 +39,7 @@ def _candidates() -> list[str]:
         return [given]  # whoever says so wants this one and no other
     here = pathlib.Path(__file__).resolve().parent
     found = [here / "libsluice.so"]
-    for above in here.parents[:4]:
+    for above in list(here.parents)[:4]:
         found += sorted(above.glob("build/*/src/libsluice.so"))
         found += sorted(above.glob("build/src/libsluice.so"))
     return [str(f) for f in found if f.exists()] + [f"libsluice.so.{API_MAJOR}", "libsluice.so"]
