@@ -7,6 +7,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <sluice/base/status.hpp>
@@ -125,7 +126,9 @@ void write_event(const request_event& from, sluice_event& to, std::deque<std::st
     to.status = from.kind == event_kind::failed ? code_of(from.status) : SLUICE_OK;
     to.text = "";
     if (from.kind == event_kind::failed) {
-        to.text = texts.emplace_back(message_of(from.status)).c_str();
+        const std::string_view why = message_of(from.status);
+        const std::string_view name = sluice_status_name(to.status);
+        to.text = texts.emplace_back(why.empty() ? name : why).c_str();
     }
 }
 
