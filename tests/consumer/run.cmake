@@ -72,7 +72,8 @@ endif()
 # configure(name folder args...)
 function(configure name folder)
   string(TOUPPER "${BUILD_TYPE}" build_type)
-  run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/${folder} -B ${WORK_DIR}/${name} -G ${GENERATOR}
+  run(${CMAKE_COMMAND} --no-warn-unused-cli -G ${GENERATOR}
+    -S ${CMAKE_CURRENT_LIST_DIR}/${folder} -B ${WORK_DIR}/${name}
     -D CMAKE_BUILD_TYPE=${BUILD_TYPE}
     -D CMAKE_C_COMPILER=${C_COMPILER}
     -D CMAKE_CXX_COMPILER=${CXX_COMPILER}
@@ -82,6 +83,9 @@ function(configure name folder)
     -D CMAKE_CXX_FLAGS=${CXX_FLAGS}
     # They are among the above.
     -D CMAKE_CXX_FLAGS_${build_type}=
+    -D SOURCE_DIR=${SOURCE_DIR}
+    -D HAS_FABRIC=${has_fabric}
+    -D HAS_C=${has_c}
     ${ARGN})
 endfunction()
 
@@ -104,7 +108,7 @@ endif()
 configure(package . -D CMAKE_PREFIX_PATH=${prefix})
 build_and_run(package ${programs})
 
-configure(subproject . -D SLUICE_SOURCE_DIR=${SOURCE_DIR})
+configure(subproject . -D SLUICE_SUBPROJECT=ON)
 build_and_run(subproject ${programs})
 # A part of another project brings neither tests nor anything to install.
 run(${CMAKE_COMMAND} --install ${WORK_DIR}/subproject --prefix ${WORK_DIR}/nothing)
@@ -117,7 +121,9 @@ endif()
 function(expect_refusal pattern)
   execute_process(
     COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/c_only -B ${WORK_DIR}/refused
-      -G ${GENERATOR} -D CMAKE_C_COMPILER=${C_COMPILER} -D CMAKE_PREFIX_PATH=${prefix} ${ARGN}
+      -G ${GENERATOR}
+      -D CMAKE_C_COMPILER=${C_COMPILER} -D CMAKE_PREFIX_PATH=${prefix}
+      -D SOURCE_DIR=${SOURCE_DIR} ${ARGN}
     RESULT_VARIABLE code OUTPUT_QUIET ERROR_VARIABLE text)
   file(REMOVE_RECURSE ${WORK_DIR}/refused)
   # CMake breaks lines where it likes.
@@ -133,9 +139,9 @@ if(has_c)
   foreach(package IN ITEMS absl fmt nlohmann_json PkgConfig Threads)
     list(APPEND no_packages -D CMAKE_DISABLE_FIND_PACKAGE_${package}=ON)
   endforeach()
-  configure(c_package c_only -D CMAKE_PREFIX_PATH=${prefix} -D COMPONENTS=c ${no_packages})
+  configure(c_package c_only -D CMAKE_PREFIX_PATH=${prefix} ${no_packages})
   build_and_run(c_package capi)
-  configure(c_subproject c_only -D SLUICE_SOURCE_DIR=${SOURCE_DIR})
+  configure(c_subproject c_only -D SLUICE_SUBPROJECT=ON)
   build_and_run(c_subproject capi)
 
   expect_refusal("Threads" "-DCOMPONENTS=c\\;sluice" ${no_packages})
@@ -148,27 +154,42 @@ if(NOT PKG_CONFIG)
   message(STATUS "no pkg-config here: not tried")
   return()
 endif()
-set(ENV{PKG_CONFIG_PATH} ${pc_dir})
-set(warnings -Wall -Wextra -Wpedantic -Wconversion -Werror)
-separate_arguments(cxx_flags UNIX_COMMAND "${CXX_FLAGS}")
 
-# by_pkg_config(program compiler source pkg-config args...)
-function(by_pkg_config program compiler source)
-  execute_process(COMMAND ${PKG_CONFIG} ${ARGN}
-    OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-  separate_arguments(flags UNIX_COMMAND "${flags}")
-  run(${compiler} ${CMAKE_CURRENT_LIST_DIR}/${source} -o ${WORK_DIR}/${program} ${flags})
-  run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${lib_dir} ${WORK_DIR}/${program})
+# The page's commands, with this build's compilers and flags.
+file(READ ${SOURCE_DIR}/docs/install.md page)
+string(REGEX MATCHALL "\n(c\\+\\+|cc) [^\n]*pkg-config[^\n]*" commands "${page}")
+list(LENGTH commands n)
+if(NOT n EQUAL 3)
+  message(FATAL_ERROR "docs/install.md has ${n} commands with pkg-config, not 3")
+endif()
+set(warnings "-Wall -Wextra -Wpedantic -Wconversion -Werror")
+
+# by_pkg_config(module source args...): what the page says about a module, with this source.
+function(by_pkg_config module source)
+  foreach(command IN LISTS commands)
+    string(STRIP "${command}" command)
+    if(command MATCHES " ${module}\\)$")
+      string(REGEX REPLACE "^c\\+\\+" "'${CXX_COMPILER}' ${CXX_FLAGS} ${warnings}" command "${command}")
+      string(REGEX REPLACE "^cc" "'${C_COMPILER}' ${warnings}" command "${command}")
+      string(REGEX REPLACE "engine\\.[a-z]+" "${CMAKE_CURRENT_LIST_DIR}/${source}" command "${command}")
+      string(REPLACE "-o engine" "-o '${WORK_DIR}/engine'" command "${command}")
+      string(REPLACE "pkg-config" "'${PKG_CONFIG}' ${ARGN}" command "${command}")
+      run(sh -c "${command}")
+      run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${lib_dir} ${WORK_DIR}/engine)
+      return()
+    endif()
+  endforeach()
+  message(FATAL_ERROR "docs/install.md does not say how to use ${module}")
 endfunction()
 
-set(cxx ${CXX_COMPILER} -std=c++20 ${cxx_flags} ${warnings})
-by_pkg_config(pc_cxx "${cxx}" cxx.cpp --cflags --libs sluice)
-by_pkg_config(pc_cxx_static "${cxx}" cxx.cpp --static --cflags --libs sluice)
+set(ENV{PKG_CONFIG_PATH} ${pc_dir})
+by_pkg_config(sluice cxx.cpp)
+by_pkg_config(sluice cxx.cpp --static)
 if(has_fabric)
-  by_pkg_config(pc_fabric "${cxx}" fabric.cpp --cflags --libs sluice-fabric)
+  by_pkg_config(sluice-fabric fabric.cpp)
 endif()
 if(has_c)
   # With no other .pc file in reach.
   set(ENV{PKG_CONFIG_LIBDIR} ${pc_dir})
-  by_pkg_config(pc_capi "${C_COMPILER};-std=c11;${warnings}" capi.c --cflags --libs sluice-c)
+  by_pkg_config(sluice-c capi.c)
 endif()
