@@ -20,9 +20,7 @@ file(RENAME ${WORK_DIR}/installed ${prefix})
 
 # ---- what is installed
 
-file(GLOB_RECURSE libraries ${prefix}/lib*/libsluice*)
-file(GLOB_RECURSE pc_files ${prefix}/lib*/pkgconfig/*.pc)
-file(GLOB_RECURSE config ${prefix}/lib*/cmake/sluice/sluiceConfig.cmake)
+file(GLOB_RECURSE pc_files ${prefix}/*.pc)
 list(GET pc_files 0 pc_dir)
 cmake_path(GET pc_dir PARENT_PATH pc_dir)
 cmake_path(GET pc_dir PARENT_PATH lib_dir)
@@ -49,11 +47,15 @@ if(NOT "${headers}" STREQUAL "${installed}")
 endif()
 
 # Texts that name the prefix, the sources or the build could not be moved.
-foreach(file IN LISTS pc_files)
+file(GLOB_RECURSE texts ${prefix}/*.pc ${prefix}/*.cmake)
+foreach(file IN LISTS texts)
   file(READ ${file} text)
-  if(text MATCHES "${WORK_DIR}|${SOURCE_DIR}|${BUILD_DIR}")
-    message(FATAL_ERROR "${file} names a path of this machine:\n${text}")
-  endif()
+  foreach(path IN ITEMS ${WORK_DIR} ${SOURCE_DIR} ${BUILD_DIR})
+    string(FIND "${text}" ${path} at)
+    if(NOT at EQUAL -1)
+      message(FATAL_ERROR "${file} names ${path}")
+    endif()
+  endforeach()
 endforeach()
 
 if(has_c)
