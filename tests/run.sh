@@ -141,7 +141,8 @@ flag_reached() {
         { echo "the above were compiled without $2"; return 1; }
 }
 
-headers() { cmake --build --preset dev --target all_verify_interface_header_sets; }
+# headers PRESET: each public header alone.
+headers() { cmake --build --preset "$1" --target all_verify_interface_header_sets; }
 
 release() {
     # A folder of its own: that of the preset is what users build, without tests.
@@ -184,10 +185,11 @@ begin=$SECONDS
 job lint lint
 job format format
 job gcc preset dev
-job headers headers
+job headers headers dev
 if ((all)); then
     job gcc-release release
     job clang preset clang
+    job clang-headers headers clang
     flag=-fsanitize=address,undefined job asan preset asan
     job fuzz fuzz
     job tsan tsan

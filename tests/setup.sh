@@ -7,7 +7,7 @@
 
 SLUICE_BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config libabsl-dev libfmt-dev libfabric-dev
     libcli11-dev nlohmann-json3-dev libxxhash-dev)
-SLUICE_TEST_PACKAGES=(libcatch2-dev python3 clang-format-14)
+SLUICE_TEST_PACKAGES=(libcatch2-dev python3 clang-format-14 doxygen)
 SLUICE_CLANG_PACKAGES=(clang-16 libclang-rt-16-dev llvm-16)
 
 # Whether a package, or the same thing from elsewhere, is there.
@@ -19,7 +19,7 @@ sluice_have() {
         sluice_at_least "$v" 3.25
         ;;
     ninja-build) command -v ninja >/dev/null ;;
-    g++ | ccache | pkg-config | python3 | clang-format-14) command -v "$1" >/dev/null ;;
+    g++ | ccache | pkg-config | python3 | clang-format-14 | doxygen) command -v "$1" >/dev/null ;;
     clang-16) command -v clang++-16 >/dev/null ;;
     libcatch2-dev)
         local v

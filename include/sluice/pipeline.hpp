@@ -291,6 +291,7 @@ class pipeline {
     /// \name The pages and the story of a request
     /// kNotFound for a stale handle, kFailedPrecondition if it is too early.
     ///@{
+
     /// Pages of a request that is `loaded`, `ready` or further and not released, group-major; what
     /// was bound, if the engine owns L1.
     [[nodiscard]] absl::StatusOr<std::vector<slot_id>> pages(request_handle request) const;
@@ -302,6 +303,7 @@ class pipeline {
 
     /// \name When the engine drives compute
     ///@{
+
     /// Sorts by the last published ranks, best first; stale handles last. Calls no user code.
     void sort_by_rank(std::span<request_handle> requests) const;
     /// The best request that is ready and has not been given out; a default handle if none is. Its

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Sluice's C API. This header is the contract; it compiles as C11 and as C++.
+/** @file
+ *  Sluice's C API: see \ref c. */
+/**
+ * @defgroup c C API
+ *
+ * This header is the contract; it compiles as C11 and as C++.
  *
  * A pipeline loads cached KV blocks, L3 (remote) to L2 (pinned host memory) to L1 (the memory that
  * compute reads), in the order of a policy, and tells by events what is in place. An engine needs
  * these: sluice_pipeline_open, sluice_submit, sluice_event_fd, sluice_poll, sluice_bind (if it owns
  * L1), sluice_compute_done, sluice_release, sluice_cancel, sluice_pipeline_close. Two ways:
  *
- *   the engine drives   SLUICE_EVENT_READY says that the first blocks of a request are in L1; the
- *                       engine computes the rest when it likes (sluice_sort, sluice_next_ready say
- *                       in which order) and calls sluice_compute_done.
- *   the library drives  `compute` of the options is called for each request when its blocks are in
- *                       L1; SLUICE_EVENT_COMPUTED says that its first token is there.
+ *  - The engine drives: SLUICE_EVENT_READY says that the first blocks of a request are in L1; the
+ *    engine computes the rest when it likes (sluice_sort, sluice_next_ready say in which order) and
+ *    calls sluice_compute_done.
+ *  - The library drives: `compute` of the options is called for each request when its blocks are in
+ *    L1; SLUICE_EVENT_COMPUTED says that its first token is there.
  *
  * What holds for every function, unless its comment says otherwise:
  *  - Any thread may call it, at any time, several at once. None blocks but those whose name ends in
@@ -19,8 +23,8 @@
  *  - It returns SLUICE_OK or a negative code; sluice_last_error() has the text. Results come by
  *    out-parameters, which are set to 0 or NULL on failure and must not be NULL.
  *  - Handles are numbers in a pointer's clothes: never dereferenced, never used twice. A closed,
- *    foreign or NULL handle gives SLUICE_E_NOT_FOUND. So does every handle after fork, in the
- * child.
+ *    foreign or NULL handle gives SLUICE_E_NOT_FOUND; so does, in the child, every handle
+ *    after fork.
  *  - Strings and arrays that go in are borrowed for the call. Where memory is kept, it is said.
  *  - Structs that begin with struct_size grow at the end only. Set it with the _INIT macro. A zero
  *    in a member is the default. A shorter struct than this library's has zeros in the rest; a
@@ -29,6 +33,7 @@
  *  - Callbacks run on threads of the library's, as said there, never inside the call that they are
  *    given to. They must not throw, nor close a handle (SLUICE_E_FAILED_PRECONDITION).
  *  - Times are nanoseconds of CLOCK_MONOTONIC, or of the clock that the loop was made with.
+ * @{
  */
 #ifndef SLUICE_SLUICE_H
 #define SLUICE_SLUICE_H
@@ -50,27 +55,27 @@ extern "C" {
 #define SLUICE_NOEXCEPT
 #endif
 
-/* ---- codes ------------------------------------------------------------------------------------
- */
+/** @defgroup c_codes Codes and texts
+ *  @{ */
 
-/* Values are never used again; new ones are appended. */
+/** What a call returns. Values are never used again; new ones are appended. */
 typedef int32_t sluice_status;
-#define SLUICE_OK 0
-#define SLUICE_PENDING 1                  /* from a callback: it ends by sluice_complete */
-#define SLUICE_E_INVALID_ARGUMENT (-1)    /* what was passed contradicts the contract */
-#define SLUICE_E_NOT_FOUND (-2)           /* no such handle, request, block or name */
-#define SLUICE_E_FAILED_PRECONDITION (-3) /* not now: too early, too late, in use, closing */
-#define SLUICE_E_OUT_OF_RANGE (-4)        /* it can never fit */
-#define SLUICE_E_RESOURCE_EXHAUSTED (-5)  /* a limit or the memory is used up; less may work */
-#define SLUICE_E_UNSUPPORTED (-6)         /* not in this build, or newer than this library */
-#define SLUICE_E_CANCELLED (-7)           /* somebody asked for it */
-#define SLUICE_E_DEADLINE_EXCEEDED (-8)   /* a timeout passed */
-#define SLUICE_E_UNAVAILABLE (-9)         /* a peer failed; later may work */
-#define SLUICE_E_DATA_LOSS (-10)          /* a block came damaged */
-#define SLUICE_E_ALREADY_EXISTS (-11)
-#define SLUICE_E_PERMISSION_DENIED (-12)
-#define SLUICE_E_INTERNAL (-13)  /* a defect of the library's, or of a callback */
-#define SLUICE_E_TRUNCATED (-14) /* the buffer is too small; *needed says what it takes */
+#define SLUICE_OK 0                       /**< it is done, or begun */
+#define SLUICE_PENDING 1                  /**< from a callback: it ends by sluice_complete */
+#define SLUICE_E_INVALID_ARGUMENT (-1)    /**< what was passed contradicts the contract */
+#define SLUICE_E_NOT_FOUND (-2)           /**< no such handle, request, block or name */
+#define SLUICE_E_FAILED_PRECONDITION (-3) /**< not now: too early, too late, in use, closing */
+#define SLUICE_E_OUT_OF_RANGE (-4)        /**< it can never fit */
+#define SLUICE_E_RESOURCE_EXHAUSTED (-5)  /**< a limit or the memory is used up; less may work */
+#define SLUICE_E_UNSUPPORTED (-6)         /**< not in this build, or newer than this library */
+#define SLUICE_E_CANCELLED (-7)           /**< somebody asked for it */
+#define SLUICE_E_DEADLINE_EXCEEDED (-8)   /**< a timeout passed */
+#define SLUICE_E_UNAVAILABLE (-9)         /**< a peer failed; later may work */
+#define SLUICE_E_DATA_LOSS (-10)          /**< a block came damaged */
+#define SLUICE_E_ALREADY_EXISTS (-11)     /**< it is there already */
+#define SLUICE_E_PERMISSION_DENIED (-12)  /**< a file or a peer refuses */
+#define SLUICE_E_INTERNAL (-13)           /**< a defect of the library's, or of a callback */
+#define SLUICE_E_TRUNCATED (-14) /**< the buffer is too small; *needed says what it takes */
 
 /** The code's name, "SLUICE_E_NOT_FOUND"; "SLUICE_E_?" for what is not a code. Static. */
 SLUICE_API const char* sluice_status_name(sluice_status status) SLUICE_NOEXCEPT;
@@ -88,18 +93,20 @@ SLUICE_API uint32_t sluice_api_version(void) SLUICE_NOEXCEPT;
 /** The library's release, "0.1.0". Static. */
 SLUICE_API const char* sluice_version(void) SLUICE_NOEXCEPT;
 
-/* ---- handles ----------------------------------------------------------------------------------
- */
+/** @} */
 
-typedef struct sluice_loop sluice_loop;
-typedef struct sluice_device sluice_device;
-typedef struct sluice_store sluice_store;
-typedef struct sluice_pipeline sluice_pipeline;
+/** @defgroup c_handles Handles and operations
+ *  @{ */
 
-/* A submitted request of one pipeline; holds an epoch, so a stale one is recognised. 0: none. */
+typedef struct sluice_loop sluice_loop;         /**< see \ref c_loop */
+typedef struct sluice_device sluice_device;     /**< see \ref c_device */
+typedef struct sluice_store sluice_store;       /**< see \ref c_store */
+typedef struct sluice_pipeline sluice_pipeline; /**< see \ref c_pipeline and \ref c_split */
+
+/** A submitted request of one pipeline; holds an epoch, so a stale one is recognised. 0: none. */
 typedef uint64_t sluice_request_id;
 
-/* An operation that a callback of yours carries out. 0: none. */
+/** An operation that a callback of yours carries out. 0: none. */
 typedef uint64_t sluice_op;
 
 /**
@@ -110,24 +117,29 @@ typedef uint64_t sluice_op;
  */
 SLUICE_API sluice_status sluice_complete(sluice_op op, sluice_status status) SLUICE_NOEXCEPT;
 
-/* ---- stages, numbers that callbacks are told ----------------------------------------------------
- */
+/** @} */
 
-#define SLUICE_STAGE_LOOKUP 0u
-#define SLUICE_STAGE_FETCH 1u /* L3 to L2 */
-#define SLUICE_STAGE_COPY 2u  /* L2 to L1 */
-#define SLUICE_STAGE_COMPUTE 3u
-#define SLUICE_STAGE_COPY_OUT 4u /* L1 to L2 */
-#define SLUICE_STAGE_PUT 5u      /* L2 to L3 */
+/** @defgroup c_stages Stages, the numbers that callbacks are told
+ *  @{ */
 
-/* ---- loop: for engines that want no threads, and for virtual time -------------------------------
- */
+#define SLUICE_STAGE_LOOKUP 0u   /**< which blocks are where */
+#define SLUICE_STAGE_FETCH 1u    /**< L3 to L2 */
+#define SLUICE_STAGE_COPY 2u     /**< L2 to L1 */
+#define SLUICE_STAGE_COMPUTE 3u  /**< prefill of what was not loaded */
+#define SLUICE_STAGE_COPY_OUT 4u /**< L1 to L2 */
+#define SLUICE_STAGE_PUT 5u      /**< L2 to L3 */
 
+/** @} */
+
+/** @defgroup c_loop Loop: for engines that want no threads, and for virtual time
+ *  @{ */
+
+/** A clock of yours, for a loop. */
 typedef struct sluice_clock {
     uint32_t struct_size;
-    uint32_t flags; /* must be 0 */
+    uint32_t flags; /**< must be 0 */
     void* user;
-    /* Nanoseconds, never decreasing. Called by sluice_loop_run on its caller's thread. NULL:
+    /** Nanoseconds, never decreasing. Called by sluice_loop_run on its caller's thread. NULL:
        CLOCK_MONOTONIC. */
     uint64_t (*now)(void* user);
 } sluice_clock;
@@ -138,7 +150,7 @@ typedef struct sluice_clock {
  * Makes a loop that has no thread: what is made with it progresses in sluice_loop_run only, and
  * deterministically if everything is. Give it to the store, the device and the pipeline.
  * @param clock  may be NULL; copied.
- * @return SLUICE_OK; SLUICE_E_INVALID_ARGUMENT; SLUICE_E_UNSUPPORTED (see structs above).
+ * @return SLUICE_OK; SLUICE_E_INVALID_ARGUMENT; SLUICE_E_UNSUPPORTED (see structs, \ref c).
  */
 SLUICE_API sluice_status sluice_loop_create(const sluice_clock* clock,
                                             sluice_loop** out) SLUICE_NOEXCEPT;
@@ -151,46 +163,50 @@ SLUICE_API sluice_status sluice_loop_create(const sluice_clock* clock,
  */
 SLUICE_API sluice_status sluice_loop_run(sluice_loop* loop, uint64_t* next_ns) SLUICE_NOEXCEPT;
 
-/** @return SLUICE_OK; SLUICE_E_FAILED_PRECONDITION: what was made with it is not closed yet. */
+/** Ends it; NULL is no error.
+    @return SLUICE_E_FAILED_PRECONDITION: what was made with it is not closed yet. */
 SLUICE_API sluice_status sluice_loop_close(sluice_loop* loop) SLUICE_NOEXCEPT;
 
-/* ---- L1 layout ----------------------------------------------------------------------------------
- */
+/** @} */
 
-/* Slot i of a region is `bytes` bytes at base + stride * i. */
+/** @defgroup c_layout Layout of L1
+ *  @{ */
+
+/** Slot i of a region is `bytes` bytes at base + stride * i. */
 typedef struct sluice_region {
-    uint64_t base;   /* address on the device */
-    uint64_t stride; /* at least bytes */
-    uint64_t bytes;  /* at least 1 */
-    uint32_t slots;  /* at least 1 */
-    int32_t layer;   /* whose KV it holds; -1: all layers */
+    uint64_t base;   /**< address on the device */
+    uint64_t stride; /**< at least bytes */
+    uint64_t bytes;  /**< at least 1 */
+    uint32_t slots;  /**< at least 1 */
+    int32_t layer;   /**< whose KV it holds; -1: all layers */
 } sluice_region;
 
-#define SLUICE_HIT_ALL_BLOCKS 0u /* full attention: every block of the prefix must be there */
-#define SLUICE_HIT_LAST_N                                                  \
-    1u /* sliding window, recurrent state: the prefix's last last_n blocks \
-        */
+#define SLUICE_HIT_ALL_BLOCKS 0u /**< full attention: every block of the prefix must be there */
+#define SLUICE_HIT_LAST_N 1u     /**< sliding window, recurrent state: the prefix's last last_n */
 
-/* One cache group: all KV that is paged by the same slot numbers. In L2 and L3 a block of a group
+/** One cache group: all KV that is paged by the same slot numbers. In L2 and L3 a block of a group
    is contiguous: its pieces in the order of the regions. */
 typedef struct sluice_group {
     const sluice_region* regions;
     uint32_t n_regions;
     uint32_t hit_rule;
     uint32_t last_n;
-    uint32_t reserved; /* must be 0 */
+    uint32_t reserved; /**< must be 0 */
 } sluice_group;
 
-#define SLUICE_NO_PAGE UINT32_MAX /* a hole in a list of pages: nothing is loaded there */
+#define SLUICE_NO_PAGE UINT32_MAX /**< a hole in a list of pages: nothing is loaded there */
 
-/* ---- device: the way between L2 and L1
- * ----------------------------------------------------------- */
+/** @} */
 
+/** @defgroup c_device Device: the way between L2 and L1
+ *  @{ */
+
+/** Options of sluice_device_open_host(). */
 typedef struct sluice_host_device_options {
     uint32_t struct_size;
-    uint32_t flags;          /* must be 0 */
-    sluice_loop* loop;       /* NULL: a thread of its own */
-    double bytes_per_second; /* as of a bus; 0: as fast as memory is */
+    uint32_t flags;          /**< must be 0 */
+    sluice_loop* loop;       /**< NULL: a thread of its own */
+    double bytes_per_second; /**< as of a bus; 0: as fast as memory is */
 } sluice_host_device_options;
 #define SLUICE_HOST_DEVICE_OPTIONS_INIT \
     { (uint32_t)sizeof(sluice_host_device_options), 0, 0, 0 }
@@ -199,28 +215,28 @@ typedef struct sluice_host_device_options {
 SLUICE_API sluice_status sluice_device_open_host(const sluice_host_device_options* options,
                                                  sluice_device** out) SLUICE_NOEXCEPT;
 
-/* One block between its contiguous form in L2 and its pieces in L1. */
+/** One block between its contiguous form in L2 and its pieces in L1. */
 typedef struct sluice_copy {
     sluice_op op;
-    void* host;                /* the group's block bytes, pinned */
-    const sluice_group* group; /* of those that register_layout was given */
+    void* host;                /**< the group's block bytes, pinned */
+    const sluice_group* group; /**< of those that register_layout was given */
     uint32_t slot;
     uint32_t reserved;
 } sluice_copy;
 
-/* A device of yours. Its functions are called on threads of the library's, several at once; those
+/** A device of yours. Its functions are called on threads of the library's, several at once; those
    that return nothing must not block. Each copy ends by one sluice_complete. */
 typedef struct sluice_device_driver {
     uint32_t struct_size;
-    uint32_t flags; /* must be 0 */
+    uint32_t flags; /**< must be 0 */
     void* user;
-    /* Page-locked host memory, page aligned. NULL, with free_pinned NULL too: ordinary memory. */
+    /** Page-locked host memory, page aligned. NULL, with free_pinned NULL too: ordinary memory. */
     sluice_status (*allocate_pinned)(void* user, uint64_t bytes, void** out);
     void (*free_pinned)(void* user, void* memory, uint64_t bytes);
-    /* Checks that the regions can be reached. `groups` are valid until the device is closed. */
+    /** Checks that the regions can be reached. `groups` are valid until the device is closed. */
     sluice_status (*register_layout)(void* user, const sluice_group* groups, uint32_t n_groups);
-    void (*copy_in)(void* user, const sluice_copy* copies, uint32_t n);  /* L2 to L1; required */
-    void (*copy_out)(void* user, const sluice_copy* copies, uint32_t n); /* L1 to L2; required */
+    void (*copy_in)(void* user, const sluice_copy* copies, uint32_t n);  /**< L2 to L1; required */
+    void (*copy_out)(void* user, const sluice_copy* copies, uint32_t n); /**< L1 to L2; required */
 } sluice_device_driver;
 #define SLUICE_DEVICE_DRIVER_INIT \
     { (uint32_t)sizeof(sluice_device_driver), 0, 0, 0, 0, 0, 0, 0 }
@@ -229,40 +245,45 @@ typedef struct sluice_device_driver {
 SLUICE_API sluice_status sluice_device_open(const sluice_device_driver* driver,
                                             sluice_device** out) SLUICE_NOEXCEPT;
 
-/** Ends it; NULL is no error. @return SLUICE_E_FAILED_PRECONDITION: a pipeline uses it. */
+/** Ends it; NULL is no error.
+    @return SLUICE_E_FAILED_PRECONDITION: a pipeline uses it. */
 SLUICE_API sluice_status sluice_device_close(sluice_device* device) SLUICE_NOEXCEPT;
 
-/* ---- store: L3
- * ----------------------------------------------------------------------------------- */
+/** @} */
 
+/** @defgroup c_store Store: L3
+ *  @{ */
+
+/** Options of sluice_store_open_memory(). */
 typedef struct sluice_memory_store_options {
     uint32_t struct_size;
-    uint32_t flags;          /* SLUICE_STORE_* */
-    sluice_loop* loop;       /* NULL: a thread of its own */
-    uint64_t capacity;       /* bytes of blocks; 0: 1 GiB */
-    double bytes_per_second; /* of its link; 0: as fast as memory is */
-    uint64_t latency_ns;     /* of each operation */
+    uint32_t flags;          /**< SLUICE_STORE_* */
+    sluice_loop* loop;       /**< NULL: a thread of its own */
+    uint64_t capacity;       /**< bytes of blocks; 0: 1 GiB */
+    double bytes_per_second; /**< of its link; 0: as fast as memory is */
+    uint64_t latency_ns;     /**< of each operation */
 } sluice_memory_store_options;
 #define SLUICE_MEMORY_STORE_OPTIONS_INIT \
     { (uint32_t)sizeof(sluice_memory_store_options), 0, 0, 0, 0, 0 }
-#define SLUICE_STORE_EVICT 1u        /* when full, the least recently used blocks go */
-#define SLUICE_STORE_NO_CHECKSUMS 2u /* blocks are not verified after they have landed */
+#define SLUICE_STORE_EVICT 1u        /**< when full, the least recently used blocks go */
+#define SLUICE_STORE_NO_CHECKSUMS 2u /**< blocks are not verified after they have landed */
 
 /** A store in this process, for tests and for engines that share one. `options` may be NULL. */
 SLUICE_API sluice_status sluice_store_open_memory(const sluice_memory_store_options* options,
                                                   sluice_store** out) SLUICE_NOEXCEPT;
 
+/** Options of sluice_store_open_fabric(). */
 typedef struct sluice_fabric_store_options {
     uint32_t struct_size;
-    uint32_t flags;           /* SLUICE_STORE_NO_CHECKSUMS */
-    const char* nodes;        /* "tcp://host:port,tcp://host:port,...": memory nodes; required */
-    const char* secret_file;  /* what clients and nodes share, at least 16 bytes */
-    const char* secret;       /* or the secret itself */
-    const char* provider;     /* of libfabric; NULL: "tcp" */
-    uint32_t replicas;        /* nodes that each block is put to; 0: 1 */
-    uint32_t connections;     /* for data, per node; 0: 1 */
-    uint64_t soft_timeout_ns; /* of one transfer; 0: the larger of 250 ms and 4 x predicted */
-    double bytes_per_second;  /* which it keeps to; 0: as fast as it is */
+    uint32_t flags;           /**< SLUICE_STORE_NO_CHECKSUMS */
+    const char* nodes;        /**< "tcp://host:port,tcp://host:port,...": memory nodes; required */
+    const char* secret_file;  /**< what clients and nodes share, at least 16 bytes */
+    const char* secret;       /**< or the secret itself */
+    const char* provider;     /**< of libfabric; NULL: "tcp" */
+    uint32_t replicas;        /**< nodes that each block is put to; 0: 1 */
+    uint32_t connections;     /**< for data, per node; 0: 1 */
+    uint64_t soft_timeout_ns; /**< of one transfer; 0: the larger of 250 ms and 4 x predicted */
+    double bytes_per_second;  /**< which it keeps to; 0: as fast as it is */
 } sluice_fabric_store_options;
 #define SLUICE_FABRIC_STORE_OPTIONS_INIT \
     { (uint32_t)sizeof(sluice_fabric_store_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -275,44 +296,46 @@ typedef struct sluice_fabric_store_options {
 SLUICE_API sluice_status sluice_store_open_fabric(const sluice_fabric_store_options* options,
                                                   sluice_store** out) SLUICE_NOEXCEPT;
 
-/* One block of a store of yours. */
+/** One block of a store of yours. */
 typedef struct sluice_transfer {
     sluice_op op;
     const void* key;
-    uint32_t key_size; /* 1 to 32 */
+    uint32_t key_size; /**< 1 to 32 */
     uint32_t reserved;
-    void* memory;   /* get: to here; put: from here. Valid until the operation has ended */
-    uint64_t bytes; /* exactly the block's; a get of another size ends SLUICE_E_INVALID_ARGUMENT */
+    void* memory; /**< get: to here; put: from here. Valid until the operation has ended */
+    /** Exactly the block's; a get of another size ends SLUICE_E_INVALID_ARGUMENT. */
+    uint64_t bytes;
 } sluice_transfer;
 
-/* Keys to look up or to remove; each of n keys is key_size bytes at keys + i * SLUICE_KEY_STRIDE.
+/** Keys to look up or to remove; each of n keys is key_size bytes at keys + i * SLUICE_KEY_STRIDE.
    Valid until the operation has ended. */
 typedef struct sluice_keys {
     sluice_op op;
     const void* keys;
-    const uint8_t* sizes; /* of each key, 1 to 32 */
-    uint8_t* present;     /* lookup: 1 or 0 for each key, written before sluice_complete */
+    const uint8_t* sizes; /**< of each key, 1 to 32 */
+    uint8_t* present;     /**< lookup: 1 or 0 for each key, written before sluice_complete */
     uint32_t n;
     uint32_t reserved;
 } sluice_keys;
 #define SLUICE_KEY_STRIDE 32u
 
-/* A store of yours. Called on threads of the library's, several at once; nothing may block. Each
-   operation ends by one sluice_complete: gets SLUICE_OK, _E_NOT_FOUND (a miss), _E_DATA_LOSS,
-   _E_UNAVAILABLE or _E_DEADLINE_EXCEEDED; puts SLUICE_OK (also if it was there already) or
-   _E_RESOURCE_EXHAUSTED. A block is visible when its put has ended; blocks never change. */
+/** A store of yours. Called on threads of the library's, several at once; nothing may block. Each
+   operation ends by one sluice_complete: gets SLUICE_OK, SLUICE_E_NOT_FOUND (a miss),
+   SLUICE_E_DATA_LOSS, SLUICE_E_UNAVAILABLE or SLUICE_E_DEADLINE_EXCEEDED; puts SLUICE_OK (also if
+   it was there already) or SLUICE_E_RESOURCE_EXHAUSTED. A block is visible when its put has ended;
+   blocks never change. */
 typedef struct sluice_store_driver {
     uint32_t struct_size;
-    uint32_t flags; /* must be 0 */
+    uint32_t flags; /**< must be 0 */
     void* user;
-    /* Memory that gets write and puts read. Both NULL: nothing to do. */
+    /** Memory that gets write and puts read. Both NULL: nothing to do. */
     sluice_status (*register_memory)(void* user, void* memory, uint64_t bytes);
     void (*unregister_memory)(void* user, void* memory, uint64_t bytes);
-    void (*lookup)(void* user, const sluice_keys* lookup);                 /* required */
-    void (*get)(void* user, const sluice_transfer* transfers, uint32_t n); /* required */
-    void (*put)(void* user, const sluice_transfer* transfers, uint32_t n); /* NULL: read-only */
-    void (*remove)(void* user, const sluice_keys* keys);                   /* NULL: not possible */
-    /* The operation is overdue: end it soon, whatever that costs. NULL: not possible; then a get
+    void (*lookup)(void* user, const sluice_keys* lookup);                 /**< required */
+    void (*get)(void* user, const sluice_transfer* transfers, uint32_t n); /**< required */
+    void (*put)(void* user, const sluice_transfer* transfers, uint32_t n); /**< NULL: read-only */
+    void (*remove)(void* user, const sluice_keys* keys); /**< NULL: not possible */
+    /** The operation is overdue: end it soon, whatever that costs. NULL: not possible; then a get
        that never ends keeps its memory for ever, and closing waits for it. */
     void (*abort)(void* user, sluice_op op);
 } sluice_store_driver;
@@ -329,8 +352,10 @@ SLUICE_API sluice_status sluice_store_open(const sluice_store_driver* driver,
  */
 SLUICE_API sluice_status sluice_store_close(sluice_store* store) SLUICE_NOEXCEPT;
 
-/* ---- batches: blocks between a store and memory of yours, without a pipeline
- * ---------------------- */
+/** @} */
+
+/** @defgroup c_batches Batches: blocks between a store and memory of yours, without a pipeline
+ *  @{ */
 
 /**
  * Makes memory known that batches name; until it is unregistered, or the store closed, it must not
@@ -338,7 +363,12 @@ SLUICE_API sluice_status sluice_store_close(sluice_store* store) SLUICE_NOEXCEPT
  */
 SLUICE_API sluice_status sluice_store_register(sluice_store* store, void* memory,
                                                uint64_t bytes) SLUICE_NOEXCEPT;
-/** @return SLUICE_E_NOT_FOUND: exactly this was not registered; _E_FAILED_PRECONDITION: in use. */
+
+/**
+ * Forgets that memory.
+ * @return SLUICE_E_NOT_FOUND: exactly this was not registered; SLUICE_E_FAILED_PRECONDITION: in
+ * use.
+ */
 SLUICE_API sluice_status sluice_store_unregister(sluice_store* store, void* memory,
                                                  uint64_t bytes) SLUICE_NOEXCEPT;
 
@@ -347,29 +377,32 @@ SLUICE_API sluice_status sluice_store_unregister(sluice_store* store, void* memo
 #define SLUICE_BATCH_EXISTS 2u
 #define SLUICE_BATCH_REMOVE 3u
 
+/** What sluice_store_submit() is asked to do. */
 typedef struct sluice_batch {
     uint32_t struct_size;
-    uint32_t kind;          /* SLUICE_BATCH_* */
-    const void* keys;       /* n keys of key_size bytes, one after the other */
-    uint32_t key_size;      /* 1 to 32 */
-    uint32_t n;             /* at least 1 */
-    void* const* memory;    /* get, put: of each block; kept until the batch has ended */
-    const uint64_t* bytes;  /* get, put: of each block */
-    sluice_status* results; /* may be NULL; of each key, written before the batch ends. Exists:
-                               SLUICE_OK or _E_NOT_FOUND */
-    double rank;            /* the smaller goes first; among equals the first */
-    uint64_t user;          /* comes back */
+    uint32_t kind;         /**< SLUICE_BATCH_* */
+    const void* keys;      /**< n keys of key_size bytes, one after the other */
+    uint32_t key_size;     /**< 1 to 32 */
+    uint32_t n;            /**< at least 1 */
+    void* const* memory;   /**< get, put: of each block; kept until the batch has ended */
+    const uint64_t* bytes; /**< get, put: of each block */
+    /** May be NULL; of each key, written before the batch ends. Exists: SLUICE_OK or
+       SLUICE_E_NOT_FOUND. */
+    sluice_status* results;
+    double rank;   /**< the smaller goes first; among equals the first */
+    uint64_t user; /**< comes back */
 } sluice_batch;
 #define SLUICE_BATCH_INIT \
     { (uint32_t)sizeof(sluice_batch), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
+/** How a batch ended. */
 typedef struct sluice_batch_result {
     uint64_t ticket;
     uint64_t user;
     uint32_t kind;
-    sluice_status status; /* SLUICE_OK, or the first failure, misses included */
-    uint32_t succeeded;   /* keys whose result is SLUICE_OK */
-    uint32_t leading;     /* of those, the ones before the first that is not */
+    sluice_status status; /**< SLUICE_OK, or the first failure, misses included */
+    uint32_t succeeded;   /**< keys whose result is SLUICE_OK */
+    uint32_t leading;     /**< of those, the ones before the first that is not */
 } sluice_batch_result;
 
 /**
@@ -400,150 +433,158 @@ SLUICE_API sluice_status sluice_store_wait(sluice_store* store, uint64_t ticket,
 /** Blocks not started yet end SLUICE_E_CANCELLED; those under way end as they do. */
 SLUICE_API sluice_status sluice_store_cancel(sluice_store* store, uint64_t ticket) SLUICE_NOEXCEPT;
 
-/* ---- policy
- * --------------------------------------------------------------------------------------- */
+/** @} */
 
-/* What a policy may know of a request. Seconds; the times per stage are 0 before admission. */
+/** @defgroup c_policy Policy
+ *  @{ */
+
+/** What a policy may know of a request. Seconds; the times per stage are 0 before admission. */
 typedef struct sluice_request_view {
     uint32_t struct_size;
     int32_t priority;
     sluice_request_id request;
-    uint64_t user; /* as submitted */
+    uint64_t user; /**< as submitted */
     uint64_t arrival_ns;
-    uint64_t deadline_ns; /* of the first token; UINT64_MAX: none */
+    uint64_t deadline_ns; /**< of the first token; UINT64_MAX: none */
     uint32_t tenant;
-    uint32_t admitted; /* lookup is done; what follows is known */
+    uint32_t admitted; /**< lookup is done; what follows is known */
     double tenant_weight;
-    double rank; /* as submitted, or as set since */
+    double rank; /**< as submitted, or as set since */
     uint64_t prompt_tokens;
-    uint64_t load_tokens; /* of those, planned to be loaded */
+    uint64_t load_tokens; /**< of those, planned to be loaded */
     double predicted_fetch_s, predicted_copy_s, predicted_compute_s;
     double remaining_fetch_s, remaining_copy_s, remaining_compute_s;
     double attained_fetch_s, attained_copy_s, attained_compute_s;
 } sluice_request_view;
 
-/* An order of yours. Called on one thread (the pipeline's control thread, or its loop); may be as
+/** An order of yours. Called on one thread (the pipeline's control thread, or its loop); may be as
    slow as it likes: ranks come late then, bytes do not. Views are borrowed for the call. */
 typedef struct sluice_policy {
     uint32_t struct_size;
-    uint32_t flags; /* SLUICE_POLICY_RANKS_BY_SERVICE */
+    uint32_t flags; /**< SLUICE_POLICY_RANKS_BY_SERVICE */
     void* user;
-    /* The place of an admitted request in a stage's queue: the smaller goes first. NaN: last, and
+    /** The place of an admitted request in a stage's queue: the smaller goes first. NaN: last, and
        counted as a fault. Required. */
     double (*rank)(void* user, const sluice_request_view* r, uint32_t stage, uint64_t now_ns);
-    /* When that changes although nothing happens to the request; UINT64_MAX: never. May be NULL. */
+    /** When that changes although nothing happens to the request; UINT64_MAX: never. Or NULL. */
     uint64_t (*next_change)(void* user, const sluice_request_view* r, uint64_t now_ns);
-    void (*submitted)(void* user, const sluice_request_view* r, uint64_t now_ns); /* may be NULL */
-    /* The request had `seconds` of a stage's resource. May be NULL. */
+    /** There is a new request. May be NULL. */
+    void (*submitted)(void* user, const sluice_request_view* r, uint64_t now_ns);
+    /** The request had `seconds` of a stage's resource. May be NULL. */
     void (*served)(void* user, const sluice_request_view* r, uint32_t stage, double seconds);
-    /* It has had its outcome; the last call for it. May be NULL. */
+    /** It has had its outcome; the last call for it. May be NULL. */
     void (*done)(void* user, const sluice_request_view* r, uint64_t now_ns);
-    uint64_t interval_ns; /* how often all requests are ranked anew; 0: never */
+    uint64_t interval_ns; /**< how often all requests are ranked anew; 0: never */
 } sluice_policy;
 #define SLUICE_POLICY_INIT \
     { (uint32_t)sizeof(sluice_policy), 0, 0, 0, 0, 0, 0, 0, 0 }
-#define SLUICE_POLICY_RANKS_BY_SERVICE \
-    1u /* ranks depend on remaining time and improve with service */
+/** Ranks depend on remaining time and improve with service. */
+#define SLUICE_POLICY_RANKS_BY_SERVICE 1u
 
-/* ---- cost model
- * ------------------------------------------------------------------------------------ */
+/** @} */
 
-/* How much a request asks of one stage. */
+/** @defgroup c_cost Cost model
+ *  @{ */
+
+/** How much a request asks of one stage. */
 typedef struct sluice_demand {
-    uint64_t bytes, descriptors;           /* moving stages: to move, in so many pieces */
-    uint64_t query_tokens, context_tokens; /* compute: to compute, and before them */
+    /** Moving stages: to move, in so many pieces. */
+    uint64_t bytes, descriptors;
+    /** Compute: to compute, and before them. */
+    uint64_t query_tokens, context_tokens;
 } sluice_demand;
 
-/* Predictions of yours. Called as a policy is. */
+/** Predictions of yours. Called as a policy is. */
 typedef struct sluice_cost_model {
     uint32_t struct_size;
-    uint32_t flags; /* must be 0 */
+    uint32_t flags; /**< must be 0 */
     void* user;
-    /* Seconds of the stage's resource. Negative or not finite: taken as 0, and counted. Required.
-     */
+    /** Seconds of the stage's resource. Negative or not finite: 0, and counted. Required. */
     double (*predict)(void* user, uint32_t stage, const sluice_demand* demand);
-    /* It took so many. May be NULL. */
+    /** It took so many. May be NULL. */
     void (*observe)(void* user, uint32_t stage, const sluice_demand* demand, double seconds);
-    /* Grows when queued requests should be ranked anew. May be NULL: never. */
+    /** Grows when queued requests should be ranked anew. May be NULL: never. */
     uint64_t (*generation)(void* user);
 } sluice_cost_model;
 #define SLUICE_COST_MODEL_INIT \
     { (uint32_t)sizeof(sluice_cost_model), 0, 0, 0, 0, 0 }
 
-/* ---- compute, if the library drives
- * ------------------------------------------------------------------ */
+/** @} */
 
+/** @defgroup c_compute Compute, if the library drives
+ *  @{ */
+
+/** A request that sluice_compute::run computes. */
 typedef struct sluice_compute_job {
     uint32_t struct_size;
-    uint32_t loaded_blocks; /* the leading blocks whose KV is in L1 */
+    uint32_t loaded_blocks; /**< the leading blocks whose KV is in L1 */
     sluice_op op;
     sluice_request_id request;
-    uint64_t user;           /* as submitted */
-    uint64_t context_tokens; /* in the loaded blocks */
-    uint64_t query_tokens;   /* to compute */
-    const uint32_t* pages;   /* block i of group g is in pages[g * pages_per_group + i] */
+    uint64_t user;           /**< as submitted */
+    uint64_t context_tokens; /**< in the loaded blocks */
+    uint64_t query_tokens;   /**< to compute */
+    const uint32_t* pages;   /**< block i of group g is in pages[g * pages_per_group + i] */
     uint32_t pages_per_group;
     uint32_t reserved;
 } sluice_compute_job;
 
+/** A compute of yours. */
 typedef struct sluice_compute {
     uint32_t struct_size;
-    uint32_t flags; /* must be 0 */
+    uint32_t flags; /**< must be 0 */
     void* user;
-    /* Computes the KV and the first token. On a thread of its own; may block. SLUICE_PENDING: it
+    /** Computes the KV and the first token. On a thread of its own; may block. SLUICE_PENDING: it
        ends later, by sluice_complete(job->op); `pages` are valid until then, `job` is not. */
     sluice_status (*run)(void* user, const sluice_compute_job* job);
 } sluice_compute;
 #define SLUICE_COMPUTE_INIT \
     { (uint32_t)sizeof(sluice_compute), 0, 0, 0 }
 
-/* ---- pipeline
- * ------------------------------------------------------------------------------------------ */
+/** @} */
 
-#define SLUICE_PIPELINE_ENGINE_OWNS_L1                                                        \
-    1u                                 /* the engine binds pages; else the library gives them \
-                                        */
-#define SLUICE_PIPELINE_SPLIT_LOADS 2u /* choose how much to load; else all that is cached */
-#define SLUICE_PIPELINE_FAIL_ON_LOSS                           \
-    4u /* a block that cannot be had fails its request; else a \
-          shorter prefix is loaded and the rest computed */
+/** @defgroup c_pipeline Pipeline
+ *  @{ */
 
-#define SLUICE_RESERVE_PROACTIVE 0u    /* L1 is asked for when the first fetch starts */
-#define SLUICE_RESERVE_JUST_IN_TIME 1u /* so that it is granted about when the fetch ends */
-#define SLUICE_RESERVE_LATE 2u         /* when all is in L2 */
+#define SLUICE_PIPELINE_ENGINE_OWNS_L1 1u /**< it binds pages; else the library gives them */
+#define SLUICE_PIPELINE_SPLIT_LOADS 2u    /**< choose how much to load; else all that is cached */
+#define SLUICE_PIPELINE_FAIL_ON_LOSS 4u   /**< of a block; else a shorter prefix is loaded */
 
+#define SLUICE_RESERVE_PROACTIVE 0u    /**< L1 is asked for when the first fetch starts */
+#define SLUICE_RESERVE_JUST_IN_TIME 1u /**< so that it is granted about when the fetch ends */
+#define SLUICE_RESERVE_LATE 2u         /**< when all is in L2 */
+
+/** Options of sluice_pipeline_open(). */
 typedef struct sluice_pipeline_options {
     uint32_t struct_size;
-    uint32_t flags;             /* SLUICE_PIPELINE_* */
-    const sluice_group* groups; /* the layout of L1; required */
+    uint32_t flags;             /**< SLUICE_PIPELINE_* */
+    const sluice_group* groups; /**< the layout of L1; required */
     uint32_t n_groups;
-    uint32_t block_tokens; /* 0: 16 */
-    sluice_device* device; /* required */
-    sluice_store* store;   /* NULL: no L3 */
-    sluice_loop* loop;     /* NULL: two threads of the pipeline's own */
-    /* The order, as text: "fifo", "sjf", "lstf:late_last=off", "aging:after=30(sjf)", ...; NULL:
+    uint32_t block_tokens; /**< 0: 16 */
+    sluice_device* device; /**< required */
+    sluice_store* store;   /**< NULL: no L3 */
+    sluice_loop* loop;     /**< NULL: two threads of the pipeline's own */
+    /** The order, as text: "fifo", "sjf", "lstf:late_last=off", "aging:after=30(sjf)", ...; NULL:
        "sjf". "external" is the order of the ranks that the engine gives. */
     const char* policy;
-    const sluice_policy* custom_policy;   /* in its place; copied */
-    const char* cost;                     /* "linear" or "calvo", learning; NULL: "linear" */
-    const sluice_cost_model* custom_cost; /* in its place; copied */
-    const sluice_compute* compute;        /* the library drives; copied. NULL: the engine drives */
-    uint64_t l2_bytes;                    /* pinned memory; 0: 256 MiB */
-    uint32_t max_requests;                /* submitted and not released; 0: 65536 */
-    uint32_t concurrent_computes;         /* jobs in flight; 0: 1 */
-    uint32_t reservation;                 /* SLUICE_RESERVE_* */
-    uint32_t fetch_operations;            /* in flight; 0: 64 */
-    uint64_t fetch_bytes;                 /* in flight; 0: 4 MiB */
-    uint32_t copy_operations;             /* in flight; 0: 64 */
-    uint32_t write_back_operations;       /* in flight; 0: 8 */
-    uint64_t copy_bytes;                  /* in flight; 0: 4 MiB */
-    uint64_t write_back_bytes;            /* in flight; 0: 4 MiB */
-    double write_back_share;              /* of L2 that blocks on their way to the store may pin,
-                                             0 to 1; 0: 1/8 */
-    double quarantine_share;              /* of L2; past it the store counts as dead; 0: 1/2 */
-    uint64_t fetch_soft_timeout_ns; /* of a block; 0: the larger of 250 ms and 4 x predicted */
-    uint64_t fetch_hard_timeout_ns; /* 0: 10 s */
-    uint64_t load_timeout_ns;       /* of a request, unless it has its own; 0: none */
+    const sluice_policy* custom_policy;   /**< in its place; copied */
+    const char* cost;                     /**< "linear" or "calvo", learning; NULL: "linear" */
+    const sluice_cost_model* custom_cost; /**< in its place; copied */
+    const sluice_compute* compute;  /**< the library drives; copied. NULL: the engine drives */
+    uint64_t l2_bytes;              /**< pinned memory; 0: 256 MiB */
+    uint32_t max_requests;          /**< submitted and not released; 0: 65536 */
+    uint32_t concurrent_computes;   /**< jobs in flight; 0: 1 */
+    uint32_t reservation;           /**< SLUICE_RESERVE_* */
+    uint32_t fetch_operations;      /**< in flight; 0: 64 */
+    uint64_t fetch_bytes;           /**< in flight; 0: 4 MiB */
+    uint32_t copy_operations;       /**< in flight; 0: 64 */
+    uint32_t write_back_operations; /**< in flight; 0: 8 */
+    uint64_t copy_bytes;            /**< in flight; 0: 4 MiB */
+    uint64_t write_back_bytes;      /**< in flight; 0: 4 MiB */
+    double write_back_share; /**< of L2, that blocks on their way to the store may pin; 0: 1/8 */
+    double quarantine_share; /**< of L2; past it the store counts as dead; 0: 1/2 */
+    uint64_t fetch_soft_timeout_ns; /**< of a block; 0: the larger of 250 ms and 4 x predicted */
+    uint64_t fetch_hard_timeout_ns; /**< 0: 10 s */
+    uint64_t load_timeout_ns;       /**< of a request, unless it has its own; 0: none */
 } sluice_pipeline_options;
 #define SLUICE_PIPELINE_OPTIONS_INIT                                                               \
     {                                                                                              \
@@ -570,34 +611,37 @@ SLUICE_API sluice_status sluice_pipeline_open(const sluice_pipeline_options* opt
  */
 SLUICE_API sluice_status sluice_pipeline_close(sluice_pipeline* pipeline) SLUICE_NOEXCEPT;
 
-/* ---- requests
- * ------------------------------------------------------------------------------------------ */
+/** @} */
 
-#define SLUICE_REQUEST_NO_WRITE_BACK 1u /* computed blocks are not stored */
-#define SLUICE_REQUEST_TELL_LOOKUP 2u   /* send SLUICE_EVENT_LOOKED_UP */
+/** @defgroup c_requests Requests
+ *  @{ */
 
+#define SLUICE_REQUEST_NO_WRITE_BACK 1u /**< computed blocks are not stored */
+#define SLUICE_REQUEST_TELL_LOOKUP 2u   /**< send SLUICE_EVENT_LOOKED_UP */
+
+/** What sluice_submit() is told. */
 typedef struct sluice_request {
     uint32_t struct_size;
-    uint32_t flags; /* SLUICE_REQUEST_* */
-    /* Names of the prompt's full blocks, group-major: block i of group g is key g * n + i with n =
+    uint32_t flags; /**< SLUICE_REQUEST_* */
+    /** Names of the prompt's full blocks, group-major: block i of group g is key g * n + i with n =
        n_keys / n_groups. n_keys may be 0: nothing is cached. */
     const void* keys;
-    uint32_t key_size; /* of each key, 1 to 32 */
+    uint32_t key_size; /**< of each key, 1 to 32 */
     uint32_t n_keys;
-    uint64_t prompt_tokens;    /* at least 1, at least the tokens of the n blocks */
-    uint64_t user;             /* comes back in events, views and jobs */
-    uint32_t pages;            /* per group that it will touch (loaded, computed, generated); 0: the
-                                  prompt's */
-    uint32_t resident_blocks;  /* engine-owned L1: leading blocks that are in its pages already */
-    uint32_t max_load_blocks;  /* 0: no bound; UINT32_MAX: load nothing */
-    uint32_t min_query_tokens; /* computed even if all is cached; 0: 1 */
-    int32_t priority;          /* the smaller is the more urgent */
+    uint64_t prompt_tokens; /**< at least 1, at least the tokens of the n blocks */
+    uint64_t user;          /**< comes back in events, views and jobs */
+    /** Per group that it will touch (loaded, computed, generated); 0: the prompt's. */
+    uint32_t pages;
+    uint32_t resident_blocks;  /**< engine-owned L1: leading blocks that are in its pages already */
+    uint32_t max_load_blocks;  /**< 0: no bound; UINT32_MAX: load nothing */
+    uint32_t min_query_tokens; /**< computed even if all is cached; 0: 1 */
+    int32_t priority;          /**< the smaller is the more urgent */
     uint32_t tenant;
-    double tenant_weight;     /* 0: 1 */
-    double rank;              /* for the policy "external": the smaller goes first */
-    uint64_t arrival_ns;      /* 0: now */
-    uint64_t deadline_ns;     /* of the first token; 0: none */
-    uint64_t load_timeout_ns; /* after which it keeps what has arrived; 0: the pipeline's */
+    double tenant_weight;     /**< 0: 1 */
+    double rank;              /**< for the policy "external": the smaller goes first */
+    uint64_t arrival_ns;      /**< 0: now */
+    uint64_t deadline_ns;     /**< of the first token; 0: none */
+    uint64_t load_timeout_ns; /**< after which it keeps what has arrived; 0: the pipeline's */
 } sluice_request;
 #define SLUICE_REQUEST_INIT \
     { (uint32_t)sizeof(sluice_request), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -612,15 +656,17 @@ typedef struct sluice_request {
 SLUICE_API sluice_status sluice_submit(sluice_pipeline* pipeline, const sluice_request* request,
                                        sluice_request_id* out) SLUICE_NOEXCEPT;
 
+/** How far a request is: sluice_query(). */
 typedef struct sluice_progress {
     uint32_t struct_size;
-    uint32_t looked_up;       /* 1: hit_blocks is known */
-    uint32_t hit_blocks;      /* usable prefix that lookup found */
-    uint32_t planned_blocks;  /* of those, the ones to load (and resident); grows smaller if one is
-                                 lost */
-    uint32_t fetching_blocks; /* over all groups: not in L2 yet */
-    uint32_t loading_blocks;  /* over all groups: not in L1 yet */
-    double predicted_fetch_s, predicted_copy_s, predicted_compute_s; /* at admission */
+    uint32_t looked_up;  /**< 1: hit_blocks is known */
+    uint32_t hit_blocks; /**< usable prefix that lookup found */
+    /** Of those, the ones to load (and resident); grows smaller if one is lost. */
+    uint32_t planned_blocks;
+    uint32_t fetching_blocks; /**< over all groups: not in L2 yet */
+    uint32_t loading_blocks;  /**< over all groups: not in L1 yet */
+    /** At admission. */
+    double predicted_fetch_s, predicted_copy_s, predicted_compute_s;
 } sluice_progress;
 #define SLUICE_PROGRESS_INIT \
     { (uint32_t)sizeof(sluice_progress), 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -655,7 +701,8 @@ SLUICE_API sluice_status sluice_cancel(sluice_pipeline* pipeline,
 SLUICE_API sluice_status sluice_release(sluice_pipeline* pipeline,
                                         sluice_request_id request) SLUICE_NOEXCEPT;
 
-/** Gives a request another rank, for the policy "external". @return _E_INVALID_ARGUMENT: NaN. */
+/** Gives a request another rank, for the policy "external".
+    @return SLUICE_E_INVALID_ARGUMENT: NaN. */
 SLUICE_API sluice_status sluice_set_rank(sluice_pipeline* pipeline, sluice_request_id request,
                                          double rank) SLUICE_NOEXCEPT;
 
@@ -690,40 +737,42 @@ SLUICE_API sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_
                                       uint32_t* out, uint32_t capacity,
                                       uint32_t* out_n) SLUICE_NOEXCEPT;
 
-/* ---- events
- * -------------------------------------------------------------------------------------------- */
+/** @} */
 
-#define SLUICE_EVENT_WANT_PAGES 0u /* engine-owned L1: call sluice_bind */
-#define SLUICE_EVENT_LOADED 1u     /* library drives: the blocks are in L1, compute is queued */
+/** @defgroup c_events Events
+ *  @{ */
+
+#define SLUICE_EVENT_WANT_PAGES 0u /**< engine-owned L1: call sluice_bind */
+#define SLUICE_EVENT_LOADED 1u     /**< library drives: the blocks are in L1, compute is queued */
 /* Outcomes, one per request: */
-#define SLUICE_EVENT_READY 2u    /* engine drives: the first `blocks` blocks are in L1 */
-#define SLUICE_EVENT_DETACHED 3u /* as READY, but `blocks` are what had arrived in time */
-#define SLUICE_EVENT_COMPUTED \
-    4u /* library drives: the first token is there; `blocks` were loaded */
-#define SLUICE_EVENT_CANCELLED 5u
-#define SLUICE_EVENT_FAILED 6u /* see `status` and `text` */
+#define SLUICE_EVENT_READY 2u     /**< engine drives: the first `blocks` blocks are in L1 */
+#define SLUICE_EVENT_DETACHED 3u  /**< as READY, but `blocks` are what had arrived in time */
+#define SLUICE_EVENT_COMPUTED 4u  /**< library drives: first token there; `blocks` were loaded */
+#define SLUICE_EVENT_CANCELLED 5u /**< by sluice_cancel, sluice_release or the pipeline's end */
+#define SLUICE_EVENT_FAILED 6u    /**< see `status` and `text` */
 /* Afterwards: */
-#define SLUICE_EVENT_QUIESCED 7u /* no transfer touches its pages any more */
-/* `blocks` were stored; the pages may change. In engine-owned L1 it always comes after
+#define SLUICE_EVENT_QUIESCED 7u /**< no transfer touches its pages any more */
+/** `blocks` were stored; the pages may change. In engine-owned L1 it always comes after
    sluice_compute_done, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it before you use the pages
    for anything else. */
 #define SLUICE_EVENT_STORED 8u
-/* If the request asked for it; before its other events. `blocks`: the usable prefix that lookup
+/** If the request asked for it; before its other events. `blocks`: the usable prefix that lookup
    found, as sluice_query tells too. */
 #define SLUICE_EVENT_LOOKED_UP 9u
 
-#define SLUICE_EVENT_BUSY                                                       \
-    1u /* in flags of an outcome: a transfer or computation may still touch the \
-          pages; QUIESCED follows, and pages of the engine's wait for it */
+/** In `flags` of an outcome: a transfer or computation may still touch the pages; QUIESCED follows,
+    and pages of the engine's wait for it. */
+#define SLUICE_EVENT_BUSY 1u
 
+/** Something that an engine should know: sluice_poll(). */
 typedef struct sluice_event {
     sluice_request_id request;
-    uint64_t user; /* as submitted */
+    uint64_t user; /**< as submitted */
     uint32_t kind;
     uint32_t flags;
     uint32_t blocks;
-    sluice_status status; /* FAILED: why; else SLUICE_OK */
-    const char* text;     /* FAILED: why; else "". Valid until this thread polls again */
+    sluice_status status; /**< FAILED: why; else SLUICE_OK */
+    const char* text;     /**< FAILED: why; else "". Valid until this thread polls again */
 } sluice_event;
 
 /** Readable while events wait. For select, poll, epoll, asyncio. Owned by the pipeline. */
@@ -733,8 +782,10 @@ SLUICE_API sluice_status sluice_event_fd(sluice_pipeline* pipeline, int* out_fd)
 SLUICE_API sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* out,
                                      uint32_t capacity, uint32_t* out_n) SLUICE_NOEXCEPT;
 
-/* ---- order, if the engine drives
- * ------------------------------------------------------------------------ */
+/** @} */
+
+/** @defgroup c_order Order, if the engine drives
+ *  @{ */
 
 /** Sorts ids by the last published ranks, best first, stale ones last. Calls no user code. */
 SLUICE_API sluice_status sluice_sort(sluice_pipeline* pipeline, sluice_request_id* requests,
@@ -745,24 +796,27 @@ SLUICE_API sluice_status sluice_sort(sluice_pipeline* pipeline, sluice_request_i
 SLUICE_API sluice_status sluice_next_ready(sluice_pipeline* pipeline,
                                            sluice_request_id* out) SLUICE_NOEXCEPT;
 
-/* ---- what happened
- * ---------------------------------------------------------------------------------------- */
+/** @} */
 
-/* Instants that did not happen are UINT64_MAX. */
+/** @defgroup c_reports What happened
+ *  @{ */
+
+/** What happened to a request, and when. Instants that did not happen are UINT64_MAX. */
 typedef struct sluice_report {
     uint32_t struct_size;
     uint32_t hit_blocks;
     uint32_t planned_blocks;
     uint32_t loaded_blocks;
     uint64_t arrival_ns, looked_up_ns, first_fetch_ns;
-    uint64_t fetched_ns; /* the last block landed in L2 */
-    uint64_t granted_ns; /* pages of L1 */
+    uint64_t fetched_ns; /**< the last block landed in L2 */
+    uint64_t granted_ns; /**< pages of L1 */
     uint64_t first_copy_ns, loaded_ns, compute_begin_ns;
-    uint64_t first_token_ns;                                         /* TTFT ends */
-    double predicted_fetch_s, predicted_copy_s, predicted_compute_s; /* at admission */
+    uint64_t first_token_ns; /**< TTFT ends */
+    /** At admission. */
+    double predicted_fetch_s, predicted_copy_s, predicted_compute_s;
     double attained_fetch_s, attained_copy_s, attained_compute_s;
-    uint64_t bytes_fetched;      /* by transfers that this request started */
-    uint64_t bytes_deduplicated; /* came by transfers that others started */
+    uint64_t bytes_fetched;      /**< by transfers that this request started */
+    uint64_t bytes_deduplicated; /**< came by transfers that others started */
 } sluice_report;
 #define SLUICE_REPORT_INIT \
     { (uint32_t)sizeof(sluice_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -774,7 +828,7 @@ typedef struct sluice_report {
 SLUICE_API sluice_status sluice_request_report(sluice_pipeline* pipeline, sluice_request_id request,
                                                sluice_report* out) SLUICE_NOEXCEPT;
 
-/* Counts since the pipeline was opened. */
+/** Counts since the pipeline was opened. */
 typedef struct sluice_stats {
     uint32_t struct_size;
     uint32_t live_requests;
@@ -782,15 +836,16 @@ typedef struct sluice_stats {
     uint64_t fetched_bytes, copied_bytes, copied_out_bytes, put_bytes;
     uint64_t fetch_busy_ns, copy_busy_ns, compute_busy_ns;
     uint64_t bytes_deduplicated;
-    uint64_t l1_hits, l2_hits; /* blocks found there when planned */
+    /** Blocks found there when planned. */
+    uint64_t l1_hits, l2_hits;
     uint64_t blocks_missed, blocks_corrupt, blocks_failed;
     uint64_t soft_timeouts, hard_timeouts;
     uint64_t stored_blocks, store_drops;
     uint64_t policy_faults, cost_faults;
     uint32_t l2_slots, l2_free, l2_cold, l2_quarantined;
-    uint32_t store_dead; /* 1: nothing more is fetched from it */
+    uint32_t store_dead; /**< 1: nothing more is fetched from it */
     uint32_t reserved;
-    /* Mean relative errors of predictions, |predicted - actual| / actual. */
+    /** Mean relative errors of predictions, |predicted - actual| / actual. */
     double fetch_error, copy_error, compute_error;
 } sluice_stats;
 #define SLUICE_STATS_INIT                                                                        \
@@ -811,45 +866,49 @@ SLUICE_API sluice_status sluice_pipeline_stats(sluice_pipeline* pipeline,
 SLUICE_API sluice_status sluice_metrics(sluice_pipeline* pipeline, char* buffer, uint64_t capacity,
                                         uint64_t* needed) SLUICE_NOEXCEPT;
 
-/* ---- engines whose scheduler and workers are separate processes
- * ------------------------------------------- */
-/*
+/** @} */
+
+/**
+ * @defgroup c_split Engines whose scheduler and workers are separate processes
+ *
  * The scheduler opens a planner, a pipeline that moves no bytes, and uses it like any other:
  * submit, query, bind, poll, compute_done, release. Each worker (rank) opens a pipeline with the
  * policy "external", its own store, device and keys. What the planner decided travels as a plan to
  * every worker, what the workers did travels back as one merged report, both as opaque bytes on the
  * messages that the engine sends anyway. Workers progress between the messages.
  *
- *   scheduler: sluice_plan_export        -> worker: sluice_plan_import
- *   worker: sluice_worker_report_export  -> sluice_report_merge -> scheduler: sluice_report_import
+ *  - scheduler: sluice_plan_export -> worker: sluice_plan_import
+ *  - worker: sluice_worker_report_export -> sluice_report_merge -> scheduler: sluice_report_import
  *
  * Over the ranks: hits and loaded blocks are the smallest; pages are wanted when one rank wants
  * them; a request is ready when it is ready at all, and has failed if it failed at one and has
  * ended at all. At the planner blocks count as missing (sluice_query) until then. With `fair(...)`
  * tenants share at the workers, whose policy is then "fair(external)".
+ * @{
  */
 
+/** Options of sluice_planner_open(). */
 typedef struct sluice_planner_options {
     uint32_t struct_size;
-    uint32_t flags;        /* must be 0 */
-    uint32_t workers;      /* ranks whose reports are awaited, at most 64; 0: 1 */
-    uint32_t n_groups;     /* as the workers' */
-    uint32_t block_tokens; /* as the workers'; 0: 16 */
-    uint32_t max_requests; /* 0: 65536 */
-    uint32_t pages;        /* of L1 per group, which a request must fit into */
-    uint32_t block_pieces; /* descriptors of a block's copy, over groups; for costs; 0: 1 */
-    uint64_t block_bytes;  /* of a block at one rank, over groups; for costs */
-    const char* policy;    /* as of a pipeline; called inside plan_export and report_import */
+    uint32_t flags;        /**< must be 0 */
+    uint32_t workers;      /**< ranks whose reports are awaited, at most 64; 0: 1 */
+    uint32_t n_groups;     /**< as the workers' */
+    uint32_t block_tokens; /**< as the workers'; 0: 16 */
+    uint32_t max_requests; /**< 0: 65536 */
+    uint32_t pages;        /**< of L1 per group, which a request must fit into */
+    uint32_t block_pieces; /**< descriptors of a block's copy, over groups; for costs; 0: 1 */
+    uint64_t block_bytes;  /**< of a block at one rank, over groups; for costs */
+    const char* policy;    /**< as of a pipeline; called inside plan_export and report_import */
     const sluice_policy* custom_policy;
     const char* cost;
     const sluice_cost_model* custom_cost;
-    const sluice_clock* clock; /* NULL: CLOCK_MONOTONIC; copied */
+    const sluice_clock* clock; /**< NULL: CLOCK_MONOTONIC; copied */
 } sluice_planner_options;
 #define SLUICE_PLANNER_OPTIONS_INIT \
     { (uint32_t)sizeof(sluice_planner_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/** Makes a planner; the workers' L1 is engine-owned and the engine drives. @return as for a
-    pipeline. */
+/** Makes a planner; the workers' L1 is engine-owned and the engine drives.
+    @return as for a pipeline. */
 SLUICE_API sluice_status sluice_planner_open(const sluice_planner_options* options,
                                              sluice_pipeline** out) SLUICE_NOEXCEPT;
 
@@ -902,6 +961,10 @@ SLUICE_API sluice_status sluice_report_merge(const void* const* reports, const u
  */
 SLUICE_API sluice_status sluice_report_import(sluice_pipeline* planner, const void* report,
                                               uint64_t bytes) SLUICE_NOEXCEPT;
+
+/** @} */
+
+/** @} */
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@
   top     the top level has the agreed entries and dot files, nothing else
   sleep   no test sleeps: tests own their time
   listed  every source and public header stands in a CMakeLists.txt, as there are no globs
+  all     sluice/sluice.hpp includes every portable header that is not all `detail`
 """
 
 import os
@@ -22,6 +23,9 @@ TOP = set("CMakeLists.txt CMakePresets.json README.md LICENSE include src cuda e
 CODE = {".c", ".cpp", ".h", ".hpp", ".cu", ".cuh"}
 SPDX_SUFFIXES = CODE | {".py", ".rs", ".sh", ".cmake", ".in", ".map"}
 SPDX_NAMES = {"CMakeLists.txt", ".ci/run"}
+UMBRELLA = "include/sluice/sluice.hpp"
+# Parts that need more than the library itself.
+OPTIONAL = ("include/sluice/cuda/", "include/sluice/fabric/")
 # On virtual time nobody sleeps: sluice::sleep_for is an awaitable.
 SLEEP = re.compile(r"(?<!sluice::)\b(?:sleep_for|sleep_until|u?sleep|nanosleep)\s*\(")
 
@@ -60,7 +64,13 @@ def is_listed(root, name):
     return False
 
 
+def is_portable(name, text):
+    return (name.startswith("include/") and name.endswith(".hpp") and name != UMBRELLA
+            and not name.startswith(OPTIONAL) and "namespace sluice::detail {" not in text)
+
+
 def findings(root):
+    umbrella = (root / UMBRELLA).read_text("utf-8") if (root / UMBRELLA).is_file() else None
     for name in files_of(root):
         path = pathlib.PurePosixPath(name)
         if path.parts[0] not in TOP and not name.startswith("."):
@@ -81,18 +91,27 @@ def findings(root):
         if path.suffix in (".c", ".cpp", ".cu") or path.parts[0] == "include":
             if not is_listed(root, name):
                 yield f"{name}: in no CMakeLists.txt"
+        if umbrella is not None and is_portable(name, text):
+            if f"#include <{name.removeprefix('include/')}>" not in umbrella:
+                yield f"{name}: not in {UMBRELLA}"
 
 
 def self_test():
     spdx = "// SPDX-License-Identifier: Apache-2.0\n"
     tree = {
         "CMakeLists.txt": "# SPDX-License-Identifier: Apache-2.0\n",
-        "src/CMakeLists.txt": "#\n# SPDX-License-Identifier: Apache-2.0\n  a.cpp\n  ../include/sluice/a.hpp\n",
+        "src/CMakeLists.txt": "#\n# SPDX-License-Identifier: Apache-2.0\n  a.cpp\n"
+        "  ../include/sluice/a.hpp ../include/sluice/c.hpp ../include/sluice/d.hpp\n"
+        "  ../include/sluice/fabric/f.hpp ../include/sluice/sluice.hpp\n",
         "src/a.cpp": spdx,
         "src/deep/a.cpp": spdx,
         "src/private.hpp": spdx,
         "include/sluice/a.hpp": spdx,
         "include/sluice/b.hpp": spdx,
+        "include/sluice/c.hpp": spdx,
+        "include/sluice/d.hpp": spdx + "namespace sluice::detail {\n",
+        "include/sluice/fabric/f.hpp": spdx,
+        "include/sluice/sluice.hpp": spdx + "#include <sluice/a.hpp>\n#include <sluice/b.hpp>\n",
         "tests/CMakeLists.txt": "# SPDX-License-Identifier: Apache-2.0\nsluice_test(x_test.cpp LABELS tsan)\n",
         "tests/x_test.cpp": spdx + "// sleep_for(1) is bad\nint asleep(int);\nint y = asleep(1);\n",
         "tests/support/s.hpp": spdx + "std::this_thread::sleep_for(x);\n",
@@ -102,6 +121,7 @@ def self_test():
     }
     expected = [
         "include/sluice/b.hpp: in no CMakeLists.txt",
+        "include/sluice/c.hpp: not in include/sluice/sluice.hpp",
         "scripts/x.txt: not an agreed top-level entry",
         "src/deep/a.cpp: in no CMakeLists.txt",
         "tests/run.sh: no SPDX line in the first three lines",
