@@ -303,7 +303,7 @@ sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* out, uint32_t
         }
         thread_local std::deque<std::string> texts;
         texts.clear();
-        std::array<request_event, 64> batch;
+        std::array<request_event, 16> batch;  // made anew each time: few
         while (*out_n < capacity) {
             const std::size_t room = std::min<std::size_t>(batch.size(), capacity - *out_n);
             const std::size_t n = p.poll_events(std::span(batch).first(room));
