@@ -91,9 +91,13 @@ TEST_CASE("an interval that never comes is never") {
     };
     sluice_pipeline_options o = r.options();
     o.custom_policy = &policy;
+    o.flags = SLUICE_PIPELINE_ENGINE_OWNS_L1;
     REQUIRE(r.open(o) == SLUICE_OK);
     sluice_request_id id = 0;
     REQUIRE(r.submit(1, 1, &id) == SLUICE_OK);
+    CHECK(r.run_and_poll().size() == 1);  // it wants its pages, and is live meanwhile
+    const std::uint32_t pages[] = {0, 1};
+    REQUIRE(sluice_bind(r.pipe, id, pages, 2) == SLUICE_OK);
     const auto events = r.run_and_poll();
     REQUIRE(events.size() == 1);
     CHECK(events[0].kind == SLUICE_EVENT_READY);

@@ -176,7 +176,7 @@ fuzz() {
         cp "tests/fuzz/corpus/$target/"* "$corpus"
         # A library that libfabric brings along would catch what the sanitizers have to see.
         IPATH_NO_BACKTRACE=1 PATH=/usr/lib/llvm-16/bin:$PATH \
-            "build/asan/tests/fuzz/sluice_${target}_fuzz" -max_total_time=60 -max_len=4096 \
+            "build/asan/tests/fuzz/sluice_${target}_fuzz" -max_total_time=60 \
             -timeout=5 -rss_limit_mb=1024 -artifact_prefix="$logs/$target-" -print_final_stats=1 \
             "$corpus" || status=1
         rm -rf "$corpus"

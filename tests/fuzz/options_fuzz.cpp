@@ -104,7 +104,8 @@ class program {
                    : s;
     }
     template <class Handle>
-    void keep(sluice_status s, Handle* made, std::vector<opened<Handle>>& to, bool drives = false) {
+    void keep(sluice_status s, Handle* const& made, std::vector<opened<Handle>>& to,
+              bool drives = false) {
         must((checked(s) == SLUICE_OK) == (made != nullptr), "a handle without success");
         if (made != nullptr) {
             to.push_back({made, drives});
