@@ -24,35 +24,51 @@ namespace sluice::capi {
 
 namespace {
 
-/// Runs `body(pipeline)` for a live handle.
-template <class Body>
+/// Who may call: everybody, or not the users of a worker, whose requests are its planner's.
+enum class callers { all, not_of_workers };
+
+/// Runs `body(pipeline or planner)` for a live handle.
+template <callers Who, class Body>
+absl::Status run_with(sluice_pipeline* handle, Body& body) {
+    const auto found = pin<pipeline_object>(handle);
+    if (!found.ok()) {
+        return found.status();
+    }
+    if (split::planner* const planner = (*found)->planner()) {
+        return body(*planner);
+    }
+    if (Who == callers::not_of_workers && (*found)->worker() != nullptr) {
+        return absl::FailedPreconditionError(
+            "the pipeline serves plans; its requests are its planner's");
+    }
+    return body((*found)->pipe());
+}
+
+template <callers Who = callers::not_of_workers, class Body>
 sluice_status with_pipeline(std::string_view function, sluice_pipeline* handle,
                             Body body) noexcept {
-    return guarded(function, [&]() -> absl::Status {
-        const auto found = pin<pipeline_object>(handle);
-        return found.ok() ? body((*found)->pipe()) : found.status();
-    });
+    return guarded(function, [&] { return run_with<Who>(handle, body); });
 }
 
 /// As above, with a result that is zero on failure.
-template <class Out, class Body>
+template <callers Who = callers::not_of_workers, class Out, class Body>
 sluice_status with_result(std::string_view function, sluice_pipeline* handle, Out* out,
                           Body body) noexcept {
     if (out == nullptr) {
         return guarded(function, [] { return null_argument("the result"); });
     }
     *out = Out{};
-    return with_pipeline(function, handle, body);
+    return with_pipeline<Who>(function, handle, body);
 }
 
-/// As above, with a struct of the caller's age for a result.
-template <class Out, class Body>
+/// As above, with a struct of the caller's age for a result: `body(pipeline or planner, result)`.
+template <callers Who = callers::not_of_workers, class Out, class Body>
 sluice_status with_struct(std::string_view function, sluice_pipeline* handle, Out* out,
                           std::string_view name, Body body) noexcept {
-    return guarded(function, [&]() -> absl::Status {
+    return guarded(function, [&] {
         Out result{};
-        const auto found = pin<pipeline_object>(handle);
-        const absl::Status status = found.ok() ? body((*found)->pipe(), result) : found.status();
+        auto fill = [&](auto& p) -> absl::Status { return body(p, result); };
+        const absl::Status status = run_with<Who>(handle, fill);
         const absl::Status written = write_struct(out, result, name);
         return written.ok() ? status : written;
     });
@@ -71,7 +87,8 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
     if (absl::Status s = read_struct(given, r, "sluice_request"); !s.ok()) {
         return s;
     }
-    if (absl::Status s = check_flags(r.flags, SLUICE_REQUEST_NO_WRITE_BACK, "sluice_request");
+    if (absl::Status s = check_flags(
+            r.flags, SLUICE_REQUEST_NO_WRITE_BACK | SLUICE_REQUEST_TELL_LOOKUP, "sluice_request");
         !s.ok()) {
         return s;
     }
@@ -96,6 +113,7 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
     spec.rank = r.rank;
     spec.load_timeout = to_duration(r.load_timeout_ns);
     spec.write_back = (r.flags & SLUICE_REQUEST_NO_WRITE_BACK) == 0;
+    spec.tell_lookup = (r.flags & SLUICE_REQUEST_TELL_LOOKUP) != 0;
     spec.user = pointer_of(r.user);
     return spec;
 }
@@ -127,6 +145,7 @@ static_assert(static_cast<std::uint32_t>(event_kind::want_pages) == SLUICE_EVENT
 static_assert(static_cast<std::uint32_t>(event_kind::ready) == SLUICE_EVENT_READY);
 static_assert(static_cast<std::uint32_t>(event_kind::failed) == SLUICE_EVENT_FAILED);
 static_assert(static_cast<std::uint32_t>(event_kind::stored) == SLUICE_EVENT_STORED);
+static_assert(static_cast<std::uint32_t>(event_kind::looked_up) == SLUICE_EVENT_LOOKED_UP);
 
 sluice_progress progress_of(const request_progress& p) noexcept {
     sluice_progress c = SLUICE_PROGRESS_INIT;
@@ -304,10 +323,11 @@ sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_id request,
 }
 
 sluice_status sluice_event_fd(sluice_pipeline* pipeline, int* out_fd) noexcept {
-    return with_result("sluice_event_fd", pipeline, out_fd, [&](auto& p) -> absl::Status {
-        *out_fd = p.event_fd();
-        return absl::OkStatus();
-    });
+    return with_result<callers::all>("sluice_event_fd", pipeline, out_fd,
+                                     [&](auto& p) -> absl::Status {
+                                         *out_fd = p.event_fd();
+                                         return absl::OkStatus();
+                                     });
 }
 
 sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* out, uint32_t capacity,
@@ -372,22 +392,23 @@ sluice_status sluice_request_report(sluice_pipeline* pipeline, sluice_request_id
 }
 
 sluice_status sluice_pipeline_stats(sluice_pipeline* pipeline, sluice_stats* out) noexcept {
-    return with_struct("sluice_pipeline_stats", pipeline, out, "sluice_stats",
-                       [&](auto& p, sluice_stats& c) {
-                           c = stats_of(p.stats());
-                           return absl::OkStatus();
-                       });
+    return with_struct<callers::all>("sluice_pipeline_stats", pipeline, out, "sluice_stats",
+                                     [&](auto& p, sluice_stats& c) {
+                                         c = stats_of(p.stats());
+                                         return absl::OkStatus();
+                                     });
 }
 
 sluice_status sluice_metrics(sluice_pipeline* pipeline, char* buffer, uint64_t capacity,
                              uint64_t* needed) noexcept {
-    return with_result("sluice_metrics", pipeline, needed, [&](auto& p) -> absl::Status {
-        if (buffer != nullptr && capacity > 0) {
-            buffer[0] = '\0';
-        }
-        const std::string text = p.metrics_text();
-        return write_bytes(text.c_str(), text.size() + 1, buffer, capacity, needed);
-    });
+    return with_result<callers::all>(
+        "sluice_metrics", pipeline, needed, [&](auto& p) -> absl::Status {
+            if (buffer != nullptr && capacity > 0) {
+                buffer[0] = '\0';
+            }
+            const std::string text = p.metrics_text();
+            return write_bytes(text.c_str(), text.size() + 1, buffer, capacity, needed);
+        });
 }
 
 }  // extern "C"
