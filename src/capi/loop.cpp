@@ -36,9 +36,10 @@ loop_object::loop_object(const sluice_clock& clock) noexcept : clock_(clock), lo
     loop_.disown();
 }
 
-// `never` is no instant: a clock that says so has come to the last one.
+// A clock beyond this says nonsense. There timers must still have an instant that is not `never`.
 time_point loop_object::clock_time() const noexcept {
-    return std::min(to_time(now_of(clock_)), never - duration{1});
+    constexpr time_point last{duration{std::int64_t{1} << 62}};  // 146 years
+    return std::min(to_time(now_of(clock_)), last);
 }
 
 // A clock may leap, and a timer may be armed anew each time it fires: all that was due meanwhile is

@@ -60,6 +60,19 @@ class script {
     script& put(int key) {
         return add({11, 1, 0, number(8), 1, key, 0, 0, 0, 0, 63, 0, 0, 1, 0, 0, 0, 0});
     }
+    script& planner() {
+        add({16});
+        for (int i = 0; i < 7; ++i) {
+            add({0});
+        }
+        return add({0, 0, 0, 0});
+    }
+    /// \param of  which pipeline: the first is 0
+    script& export_plan(int of) { return add({17, of, 0, 0}); }
+    script& export_report(int of) { return add({17, of, 0, 1, 0}); }
+    script& import_plan(int into, int which) { return add({18, into, which, 0, 0, 0, 0}); }
+    script& import_report(int into, int which) { return add({18, into, which, 0, 0, 1}); }
+    script& merge(int which) { return add({19, 1, which, 0, 0, 0, 0}); }
     script& take_batches() { return add({12, 0, 0, 0, 8}); }
 
     [[nodiscard]] bool write(const std::string& dir, const std::string& name) const {
@@ -113,6 +126,12 @@ bool write_seeds(const std::string& dir) {
         s.put(1).put(2).run().take_batches().pipeline(0, driven).done();
         ok &= life(s).write(dir, name + "batches");
     }
+    script split;
+    split.loop().host_device().memory_store().pipeline(1, false, 2).add({1, 2, 0}).done();
+    split.planner().add({4, 0, 0, 36 + 8, 2, 1, 2, 0, 0, 0, 1, 0, 1, 0});  // to the second
+    split.export_plan(1).import_plan(0, 0).run().export_report(0).merge(1).import_report(1, 2);
+    split.run().export_plan(1).import_plan(0, 3).run().export_report(0).import_report(1, 4);
+    ok &= split.add({10, 1, 0, 0, 40}).write(dir, "split");
     ok &= script().fabric_store().write(dir, "fabric");
     return ok;
 }

@@ -378,6 +378,11 @@ class program {
     void batch();
     void use_batch();
     void change_behaviour();
+    void open_planner();
+    void export_message();
+    void import_message();
+    void merge_reports();
+    std::vector<std::uint8_t> message();
 
     choices in_;
     std::vector<std::byte> arena_;
@@ -393,13 +398,14 @@ class program {
     std::vector<sluice_op> out_;
     sluice_request_id last_id_ = 0;
     std::uint64_t last_ticket_ = 0;
+    std::vector<std::vector<std::uint8_t>> messages_;  // plans and reports that were exported
     std::array<sluice_status, 16> results_{};
 };
 
 void program::step() {
     arguments call;
     call_ = &call;
-    switch (in_.below(16)) {
+    switch (in_.below(20)) {
     case 0: {
         sluice_clock clock = SLUICE_CLOCK_INIT;
         clock.flags = rarely(0);
@@ -446,6 +452,10 @@ void program::step() {
         default: break;
         }
         break;
+    case 16: open_planner(); break;
+    case 17: export_message(); break;
+    case 18: import_message(); break;
+    case 19: merge_reports(); break;
     default:
         if (!out_.empty() && in_.byte() < 200) {
             const std::size_t at = in_.below(out_.size());
@@ -808,6 +818,103 @@ void program::change_behaviour() {
     behave_.real = in_.real();
     behave_.keep = in_.flag();
     behave_.call_back = in_.flag();
+}
+
+// ---- plans and reports
+
+void program::open_planner() {
+    if (pipes_.size() >= 3) {
+        return;
+    }
+    sluice_planner_options o = SLUICE_PLANNER_OPTIONS_INIT;
+    o.flags = rarely(0);
+    o.workers = rarely(1);
+    o.n_groups = rarely(1);
+    o.block_tokens = rarely(0);
+    o.max_requests = rarely(0);
+    o.pages = rarely(16);
+    o.block_pieces = rarely(0);
+    o.block_bytes = in_.byte() > 200 ? in_.number() : 64;
+    const std::uint8_t which = in_.byte();
+    o.policy = which & 2 ? text() : nullptr;
+    o.cost = which & 4 ? text() : nullptr;
+    sluice_policy p = policy();
+    sluice_cost_model c = cost();
+    if (which & 8) {
+        o.custom_policy = call_->sized(in_, p);
+    }
+    if (which & 16) {
+        o.custom_cost = call_->sized(in_, c);
+    }
+    sluice_clock clock = SLUICE_CLOCK_INIT;
+    clock.user = &now_ns_;
+    clock.now = [](void* user) { return *static_cast<std::uint64_t*>(user); };
+    o.clock = call_->sized(in_, clock);
+    sluice_pipeline* made = nullptr;
+    keep(sluice_planner_open(call_->sized(in_, o), &made), made, pipes_);
+}
+
+void program::export_message() {
+    sluice_pipeline* const p = pick(pipes_);
+    std::vector<std::uint8_t> room(in_.byte() > 200 ? in_.byte() : 65536);
+    std::uint64_t needed = 0;
+    auto* const at = call_->array(room);
+    const sluice_status s =
+        in_.flag() ? sluice_worker_report_export(p, rarely(0), at, room.size(), &needed)
+                   : sluice_plan_export(p, at, room.size(), &needed);
+    if (checked(s) == SLUICE_OK && needed > 0 && messages_.size() < 16) {
+        must(needed <= room.size(), "more was written than there is room");
+        messages_.emplace_back(at, at + needed);
+    }
+}
+
+/// One that was exported, as it is or changed; or any bytes.
+std::vector<std::uint8_t> program::message() {
+    const std::uint8_t b = in_.byte();
+    if (messages_.empty() || b > 250) {
+        return in_.bytes(in_.below(100));
+    }
+    std::vector<std::uint8_t> m = messages_[b % messages_.size()];
+    for (std::size_t n = in_.below(4); n > 0; --n) {
+        const std::size_t at = in_.number() % m.size();
+        m[at] = in_.byte();
+    }
+    if (in_.byte() > 240) {
+        m.resize(in_.byte());
+    }
+    return m;
+}
+
+void program::import_message() {
+    sluice_pipeline* const p = pick(pipes_);
+    const std::vector<std::uint8_t> m = message();
+    const std::uint8_t* const at = call_->array(m);
+    if (in_.flag()) {
+        checked(sluice_report_import(p, at, m.size()));
+        return;
+    }
+    const auto suffix = in_.bytes(in_.below(8));
+    checked(sluice_plan_import(p, at, m.size(), call_->array(suffix),
+                               static_cast<std::uint32_t>(suffix.size())));
+}
+
+void program::merge_reports() {
+    std::vector<const void*> reports;
+    std::vector<std::uint64_t> sizes;
+    for (std::size_t n = in_.below(4); n > 0; --n) {
+        const std::vector<std::uint8_t> m = message();
+        reports.push_back(in_.byte() > 250 ? nullptr : call_->array(m));
+        sizes.push_back(m.size());
+    }
+    std::vector<std::uint8_t> room(in_.byte() > 200 ? in_.byte() : 65536);
+    std::uint64_t needed = 0;
+    auto* const at = call_->array(room);
+    const sluice_status s =
+        sluice_report_merge(call_->array(reports), call_->array(sizes),
+                            static_cast<std::uint32_t>(reports.size()), at, room.size(), &needed);
+    if (checked(s) == SLUICE_OK && needed > 0 && messages_.size() < 16) {
+        messages_.emplace_back(at, at + needed);
+    }
 }
 
 }  // namespace
