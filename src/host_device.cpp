@@ -120,6 +120,10 @@ absl::StatusOr<std::span<std::byte>> host_device::allocate_pinned(std::size_t by
     if (bytes == 0) {
         return absl::InvalidArgumentError("0 bytes cannot be allocated");
     }
+    if (bytes > detail::physical_memory()) {  // touching it would end the process
+        return absl::ResourceExhaustedError(
+            fmt::format("{} bytes are more than this machine's memory", bytes));
+    }
     const std::span<std::byte> pages = detail::map_pages(bytes);
     if (pages.empty()) {
         return absl::ResourceExhaustedError(

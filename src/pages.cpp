@@ -64,4 +64,9 @@ void pin_pages(std::span<std::byte> memory) noexcept {
     }
 }
 
+std::uint64_t physical_memory() noexcept {
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 ? static_cast<std::uint64_t>(pages) * page_size() : UINT64_MAX;
+}
+
 }  // namespace sluice::detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace sluice::detail {
@@ -16,5 +17,8 @@ void unmap_pages(std::span<std::byte> memory) noexcept;
 
 /// Locks the pages into memory or, where that is not allowed, at least touches them all.
 void pin_pages(std::span<std::byte> memory) noexcept;
+
+/// Bytes of memory that the machine has.
+[[nodiscard]] std::uint64_t physical_memory() noexcept;
 
 }  // namespace sluice::detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sluice/sched/policy_registry.hpp>
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -55,6 +57,9 @@ class registry {
         static registry it;
         return it;
     }
+    registry(const registry&) = delete;
+    registry& operator=(const registry&) = delete;
+    ~registry() = default;
 
     absl::Status add(std::string_view name, policy_factory factory) {
         if (!is_name(name) || !factory) {
@@ -94,6 +99,9 @@ class registry {
 
  private:
     registry() {
+        // A child makes policies too: another thread's lock must not stay with it.
+        ::pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
+                         [] { instance().mutex_.unlock(); });
         for (const auto& [name, make] : detail::builtin_policies()) {
             factories_.emplace(name, make);
         }

@@ -40,6 +40,10 @@ std::size_t virtual_loop::run_until(time_point end) noexcept {
     return count;
 }
 
+void virtual_loop::skip_to(time_point at) noexcept {
+    now_.store(std::max(at, now()).time_since_epoch().count(), std::memory_order_relaxed);
+}
+
 bool virtual_loop::step(time_point end) noexcept {
     owner_.store(&this_thread, std::memory_order_relaxed);
     inbox_.take(ready_);

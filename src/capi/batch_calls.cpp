@@ -22,6 +22,17 @@ sluice_status with_batches(std::string_view function, sluice_store* handle, Body
     });
 }
 
+/// As above, with a result that is zero on failure.
+template <class Out, class Body>
+sluice_status with_result(std::string_view function, sluice_store* handle, Out* out,
+                          Body body) noexcept {
+    if (out == nullptr) {
+        return guarded(function, [] { return null_argument("the result"); });
+    }
+    *out = Out{};
+    return with_batches(function, handle, body);
+}
+
 absl::Status check_memory(const void* memory, std::uint64_t bytes) {
     if (bytes == 0 || bytes > UINTPTR_MAX - reinterpret_cast<std::uintptr_t>(memory)) {
         return absl::InvalidArgumentError("bytes is 0, or more than there are behind `memory`");
@@ -54,58 +65,43 @@ sluice_status sluice_store_unregister(sluice_store* store, void* memory, uint64_
 
 sluice_status sluice_store_submit(sluice_store* store, const sluice_batch* batch,
                                   uint64_t* out_ticket) noexcept {
-    return with_batches("sluice_store_submit", store,
-                        [&](batch_queue& q, store_object&) -> absl::Status {
-                            if (out_ticket == nullptr) {
-                                return null_argument("out_ticket");
-                            }
-                            *out_ticket = 0;
-                            sluice_batch known;
-                            absl::Status s = read_struct(batch, known, "sluice_batch");
-                            if (!s.ok()) {
-                                return s;
-                            }
-                            const absl::StatusOr<std::uint64_t> ticket = q.submit(known);
-                            *out_ticket = ticket.ok() ? *ticket : 0;
-                            return ticket.status();
-                        });
+    return with_result("sluice_store_submit", store, out_ticket,
+                       [&](batch_queue& q, store_object&) -> absl::Status {
+                           sluice_batch known;
+                           absl::Status s = read_struct(batch, known, "sluice_batch");
+                           if (!s.ok()) {
+                               return s;
+                           }
+                           const absl::StatusOr<std::uint64_t> ticket = q.submit(known);
+                           *out_ticket = ticket.ok() ? *ticket : 0;
+                           return ticket.status();
+                       });
 }
 
 sluice_status sluice_store_event_fd(sluice_store* store, int* out_fd) noexcept {
-    return with_batches("sluice_store_event_fd", store,
-                        [&](batch_queue& q, store_object&) -> absl::Status {
-                            if (out_fd == nullptr) {
-                                return null_argument("out_fd");
-                            }
-                            *out_fd = q.event_fd();
-                            return absl::OkStatus();
-                        });
+    return with_result("sluice_store_event_fd", store, out_fd,
+                       [&](batch_queue& q, store_object&) -> absl::Status {
+                           *out_fd = q.event_fd();
+                           return absl::OkStatus();
+                       });
 }
 
 sluice_status sluice_store_poll(sluice_store* store, sluice_batch_result* out, uint32_t capacity,
                                 uint32_t* out_n) noexcept {
-    return with_batches("sluice_store_poll", store,
-                        [&](batch_queue& q, store_object&) -> absl::Status {
-                            if (out_n == nullptr) {
-                                return null_argument("out_n");
-                            }
-                            *out_n = 0;
-                            if (absl::Status s = check_array(out, capacity, "out"); !s.ok()) {
-                                return s;
-                            }
-                            *out_n = q.poll({out, capacity});
-                            return absl::OkStatus();
-                        });
+    return with_result("sluice_store_poll", store, out_n,
+                       [&](batch_queue& q, store_object&) -> absl::Status {
+                           if (absl::Status s = check_array(out, capacity, "out"); !s.ok()) {
+                               return s;
+                           }
+                           *out_n = q.poll({out, capacity});
+                           return absl::OkStatus();
+                       });
 }
 
 sluice_status sluice_store_wait(sluice_store* store, uint64_t ticket, uint64_t timeout_ns,
                                 sluice_batch_result* out) noexcept {
-    return with_batches(
-        "sluice_store_wait", store, [&](batch_queue& q, store_object& s) -> absl::Status {
-            if (out == nullptr) {
-                return null_argument("out");
-            }
-            *out = {};
+    return with_result(
+        "sluice_store_wait", store, out, [&](batch_queue& q, store_object& s) -> absl::Status {
             if (s.on_loop()) {
                 return absl::FailedPreconditionError(
                     "the store is on a loop of yours: run that, and poll");

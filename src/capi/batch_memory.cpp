@@ -6,6 +6,31 @@
 
 namespace sluice::capi {
 
+namespace {
+
+/// Says that this thread calls the store, whose callbacks must not come back here.
+class inside {
+ public:
+    explicit inside(std::atomic<std::thread::id>& who) noexcept : who_(who) {
+        who_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    }
+    inside(const inside&) = delete;
+    inside& operator=(const inside&) = delete;
+    ~inside() { who_.store({}, std::memory_order_relaxed); }
+
+ private:
+    std::atomic<std::thread::id>& who_;
+};
+
+}  // namespace
+
+absl::Status batch_memory::refuse_inside() const {
+    return inside_.load(std::memory_order_relaxed) == std::this_thread::get_id()
+               ? absl::FailedPreconditionError(
+                     "called inside the store's own register_memory or unregister_memory")
+               : absl::OkStatus();
+}
+
 batch_memory::~batch_memory() {
     for (const auto& [at, r] : ranges_) {
         store_.unregister_memory({at, r.size});
@@ -34,6 +59,7 @@ absl::Status batch_memory::insert(std::span<std::byte> memory, range r) {
             "whole of it before",
             memory.size(), static_cast<void*>(memory.data())));
     }
+    const inside in_store(inside_);
     if (absl::Status s = store_.register_memory(memory); !s.ok()) {
         return s;
     }
@@ -42,11 +68,17 @@ absl::Status batch_memory::insert(std::span<std::byte> memory, range r) {
 }
 
 absl::Status batch_memory::add(std::span<std::byte> memory) {
+    if (absl::Status s = refuse_inside(); !s.ok()) {
+        return s;
+    }
     const std::scoped_lock lock(mutex_);
     return insert(memory, {memory.size(), 0, true});
 }
 
 absl::Status batch_memory::remove(std::span<std::byte> memory) {
+    if (absl::Status s = refuse_inside(); !s.ok()) {
+        return s;
+    }
     const std::scoped_lock lock(mutex_);
     const auto it = ranges_.find(memory.data());
     if (it == ranges_.end() || it->second.size != memory.size() || !it->second.by_user) {
@@ -57,12 +89,16 @@ absl::Status batch_memory::remove(std::span<std::byte> memory) {
         return absl::FailedPreconditionError(
             fmt::format("{} blocks of batches use it", it->second.uses));
     }
+    const inside in_store(inside_);
     store_.unregister_memory(memory);
     ranges_.erase(it);
     return absl::OkStatus();
 }
 
 absl::Status batch_memory::begin_use(std::span<std::byte> block) {
+    if (absl::Status s = refuse_inside(); !s.ok()) {
+        return s;
+    }
     const std::scoped_lock lock(mutex_);
     if (const auto it = around(block); it != ranges_.end()) {
         ++it->second.uses;
@@ -75,6 +111,7 @@ void batch_memory::end_use(std::span<std::byte> block) noexcept {
     const std::scoped_lock lock(mutex_);
     const auto it = around(block);
     if (--it->second.uses == 0 && !it->second.by_user) {
+        const inside in_store(inside_);
         store_.unregister_memory({it->first, it->second.size});
         ranges_.erase(it);
     }

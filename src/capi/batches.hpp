@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -36,6 +37,8 @@ class batch_memory {
     /// \return kNotFound; kFailedPrecondition: batches use it.
     absl::Status remove(std::span<std::byte> memory);
 
+    /// All three: kFailedPrecondition in the store's own register_memory or unregister_memory.
+
     /// For a block of a batch, and back. \return as `add`.
     absl::Status begin_use(std::span<std::byte> block);
     void end_use(std::span<std::byte> block) noexcept;
@@ -50,10 +53,12 @@ class batch_memory {
 
     [[nodiscard]] ranges::iterator around(std::span<std::byte> block);
     absl::Status insert(std::span<std::byte> memory, range r);
+    [[nodiscard]] absl::Status refuse_inside() const;
 
     store& store_;
     std::mutex mutex_;  // guards the map
     ranges ranges_;
+    std::atomic<std::thread::id> inside_;  // which thread is in the store, under the lock
 };
 
 /// Batches of blocks between a store and memory of the user's, block by block in the order of their

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdlib>
 #include <deque>
+#include <list>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
@@ -13,6 +14,7 @@
 #include <sluice/base/bytes.hpp>
 #include <sluice/base/status.hpp>
 
+#include "../pages.hpp"
 #include "drivers.hpp"
 #include "ops.hpp"
 #include "status.hpp"
@@ -31,7 +33,9 @@ class device_driver final : public device {
         const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
         void* memory = nullptr;
         if (table_.allocate_pinned == nullptr) {
-            memory = bytes == 0 ? nullptr : std::aligned_alloc(page, round_up(bytes, page));
+            if (bytes > 0 && bytes <= sluice::detail::physical_memory()) {
+                memory = std::aligned_alloc(page, round_up(bytes, page));
+            }
             if (memory == nullptr) {
                 return absl::ResourceExhaustedError(fmt::format("{} bytes of memory", bytes));
             }
@@ -58,8 +62,8 @@ class device_driver final : public device {
     }
 
     absl::Status register_layout(const layout& l) override {
-        const std::scoped_lock lock(mutex_);
-        c_layout& c = layouts_.emplace_back();
+        std::list<c_layout> made(1);
+        c_layout& c = made.front();
         for (const group_layout& g : l.groups()) {
             auto& regions = c.regions.emplace_back();
             for (const region& r : g.regions) {
@@ -75,10 +79,11 @@ class device_driver final : public device {
             const sluice_status code = table_.register_layout(
                 table_.user, c.groups.data(), static_cast<std::uint32_t>(c.groups.size()));
             if (code != SLUICE_OK) {
-                layouts_.pop_back();
                 return annotate(status_of(code), "the driver's register_layout failed");
             }
         }
+        const std::scoped_lock lock(mutex_);
+        layouts_.splice(layouts_.end(), made);
         for (std::size_t g = 0; g < c.groups.size(); ++g) {
             groups_[&l.groups()[g]] = &c.groups[g];
         }
@@ -119,7 +124,7 @@ class device_driver final : public device {
 
     const sluice_device_driver table_;
     std::mutex mutex_;  // guards what follows
-    std::deque<c_layout> layouts_;
+    std::list<c_layout> layouts_;
     std::unordered_map<const group_layout*, const sluice_group*> groups_;
 };
 

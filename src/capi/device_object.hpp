@@ -17,6 +17,9 @@ class device_object final : public object {
     device_object(pinned<loop_object> l, std::unique_ptr<sluice::device> d) noexcept
         : loop_(std::move(l)), device_(std::move(d)) {}
     [[nodiscard]] sluice::device& get() noexcept { return *device_; }
+    [[nodiscard]] bool may_serve(const pinned<loop_object>& pipelines) const noexcept {
+        return runs_with(loop_, pipelines);
+    }
 
  private:
     pinned<loop_object> loop_;

@@ -35,7 +35,8 @@ struct slot {
     // Release: what add and close write of the slot; acquire by pin, which reads it.
     std::atomic<std::uint64_t> word{0};
     std::uint32_t next_epoch = first_epoch;
-    object_kind kind{};
+    // Atomic: a stale handle may be looked at while the slot is given to another object.
+    std::atomic<object_kind> kind{};
     std::unique_ptr<object> what;
 };
 
@@ -89,7 +90,7 @@ slot* find(std::uint64_t handle) noexcept {
 bool names(std::uint64_t word, const slot& s, std::uint64_t handle, object_kind kind) noexcept {
     return epoch_of(word) == epoch_of(handle) && (word & closing_bit) == 0 &&
            static_cast<std::uint8_t>(handle >> index_bits) == static_cast<std::uint8_t>(kind) &&
-           s.kind == kind;
+           s.kind.load(std::memory_order_relaxed) == kind;
 }
 
 }  // namespace
@@ -113,7 +114,7 @@ absl::StatusOr<std::uint64_t> add(object_kind kind, std::unique_ptr<object> o) {
     slot& s = t.slots[index / chunk_slots].load(std::memory_order_relaxed)[index % chunk_slots];
     const std::uint32_t epoch = s.next_epoch;
     s.next_epoch = epoch + 1 < first_epoch ? first_epoch : epoch + 1;
-    s.kind = kind;
+    s.kind.store(kind, std::memory_order_relaxed);
     s.what = std::move(o);
     s.word.store(std::uint64_t{epoch} << 32, std::memory_order_release);
     return (std::uint64_t{epoch} << 32) |
@@ -143,15 +144,19 @@ void unpin(std::uint64_t handle) noexcept {
     }
 }
 
-bool hold(std::uint64_t handle) noexcept {
+absl::Status hold(std::uint64_t handle, std::string_view text) {
     slot* const s = find(handle);
     std::uint64_t word = s->word.load(std::memory_order_relaxed);
     do {
-        if ((word & closing_bit) != 0 || (word & holds_mask) == holds_mask) {
-            return false;
+        if ((word & closing_bit) != 0) {
+            return unknown(text);
+        }
+        if ((word & holds_mask) == holds_mask) {
+            return absl::ResourceExhaustedError(
+                fmt::format("{} objects use the {} already", holds_mask / one_hold, text));
         }
     } while (!s->word.compare_exchange_weak(word, word + one_hold - 1, std::memory_order_relaxed));
-    return true;
+    return absl::OkStatus();
 }
 
 void let_go(std::uint64_t handle) noexcept {

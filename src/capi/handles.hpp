@@ -59,7 +59,7 @@ namespace detail {
 [[nodiscard]] object* pin(std::uint64_t handle, object_kind kind) noexcept;
 void unpin(std::uint64_t handle) noexcept;
 /// A pin becomes a hold.
-[[nodiscard]] bool hold(std::uint64_t handle) noexcept;
+[[nodiscard]] absl::Status hold(std::uint64_t handle, std::string_view text);
 void let_go(std::uint64_t handle) noexcept;
 /// Destroys the object once no call uses it.
 [[nodiscard]] absl::Status close(std::uint64_t handle, object_kind kind, std::string_view text);
@@ -85,11 +85,15 @@ class pinned {
         }
     }
 
-    /// Makes a pin a hold: the object cannot be closed before this is destroyed. \return false: it
-    /// is being closed, or too many hold it.
-    [[nodiscard]] bool keep() noexcept {
-        holds_ = holds_ || detail::hold(handle_);
-        return holds_;
+    /// Makes a pin a hold: the object cannot be closed before this is destroyed. \return kNotFound:
+    /// it is being closed; kResourceExhausted: too many hold it.
+    [[nodiscard]] absl::Status keep() {
+        if (holds_) {
+            return absl::OkStatus();
+        }
+        absl::Status s = detail::hold(handle_, handle_of<Object>::text);
+        holds_ = s.ok();
+        return s;
     }
 
     [[nodiscard]] explicit operator bool() const noexcept { return handle_ != 0; }
@@ -128,7 +132,7 @@ template <class Object>
         return found.status();
     }
     out = *std::move(found);
-    return out.keep() ? absl::OkStatus() : detail::unknown(handle_of<Object>::text);
+    return out.keep();
 }
 
 /// Gives an object a handle. \return kResourceExhausted, and the object is destroyed.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loop.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #include "status.hpp"
@@ -31,9 +32,22 @@ absl::Status read_clock(const sluice_clock* given, sluice_clock& clock) {
     return check_flags(clock.flags, 0, "sluice_clock");
 }
 
-loop_object::loop_object(const sluice_clock& clock) noexcept
-    : clock_(clock), loop_(to_time(now_of(clock))) {
+loop_object::loop_object(const sluice_clock& clock) noexcept : clock_(clock), loop_(clock_time()) {
     loop_.disown();
+}
+
+// A clock beyond this says nonsense. There timers must still have an instant that is not `never`.
+time_point loop_object::clock_time() const noexcept {
+    constexpr time_point last{duration{std::int64_t{1} << 62}};  // 146 years
+    return std::min(to_time(now_of(clock_)), last);
+}
+
+// A clock may leap, and a timer may be armed anew each time it fires: all that was due meanwhile is
+// late, once, in place of running at every instant up to now.
+void loop_object::run_due() noexcept {
+    const time_point now = clock_time();
+    loop_.skip_to(now);
+    loop_.run_until(now);
 }
 
 absl::StatusOr<std::uint64_t> loop_object::run() {
@@ -41,7 +55,7 @@ absl::StatusOr<std::uint64_t> loop_object::run() {
         return absl::FailedPreconditionError(
             "the loop is running: on another thread, or this is one of its callbacks");
     }
-    loop_.run_until(to_time(now_of(clock_)));
+    run_due();
     const std::uint64_t next = from_time(loop_.next_due());
     loop_.disown();
     running_.clear(std::memory_order_release);
@@ -54,7 +68,7 @@ void loop_object::run_until(const std::function<bool()>& done) {
             nap();  // whoever runs it returns soon
             continue;
         }
-        loop_.run_until(to_time(now_of(clock_)));
+        run_due();
         // A clock of the user's may stand still: then what is next is now.
         const bool progress = done() || (clock_.now != nullptr && loop_.run_one());
         loop_.disown();

@@ -34,10 +34,18 @@ class loop_object final : public object {
 
  private:
     static void nap() noexcept;
+    [[nodiscard]] time_point clock_time() const noexcept;
+    void run_due() noexcept;
 
     const sluice_clock clock_;
     std::atomic_flag running_;
     virtual_loop loop_;
 };
+
+/// Whether what is on `own` (nothing: on a thread) progresses while `pipelines` is run.
+[[nodiscard]] inline bool runs_with(const pinned<loop_object>& own,
+                                    const pinned<loop_object>& pipelines) noexcept {
+    return !own || (pipelines && &*own == &*pipelines);
+}
 
 }  // namespace sluice::capi

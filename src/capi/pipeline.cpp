@@ -18,6 +18,7 @@
 #include "status.hpp"
 #include "structs.hpp"
 #include "text.hpp"
+#include "thread_scratch.hpp"
 #include "times.hpp"
 
 namespace sluice::capi {
@@ -28,23 +29,26 @@ namespace {
 enum class callers { all, not_of_workers };
 
 /// Runs `body(pipeline or planner)` for a live handle.
+template <callers Who, class Body>
+absl::Status run_with(sluice_pipeline* handle, Body& body) {
+    const auto found = pin<pipeline_object>(handle);
+    if (!found.ok()) {
+        return found.status();
+    }
+    if (split::planner* const planner = (*found)->planner()) {
+        return body(*planner);
+    }
+    if (Who == callers::not_of_workers && (*found)->worker() != nullptr) {
+        return absl::FailedPreconditionError(
+            "the pipeline serves plans; its requests are its planner's");
+    }
+    return body((*found)->pipe());
+}
+
 template <callers Who = callers::not_of_workers, class Body>
 sluice_status with_pipeline(std::string_view function, sluice_pipeline* handle,
                             Body body) noexcept {
-    return guarded(function, [&]() -> absl::Status {
-        const auto found = pin<pipeline_object>(handle);
-        if (!found.ok()) {
-            return found.status();
-        }
-        if (split::planner* const planner = (*found)->planner()) {
-            return body(*planner);
-        }
-        if (Who == callers::not_of_workers && (*found)->worker() != nullptr) {
-            return absl::FailedPreconditionError(
-                "the pipeline serves plans; its requests are its planner's");
-        }
-        return body((*found)->pipe());
-    });
+    return guarded(function, [&] { return run_with<Who>(handle, body); });
 }
 
 /// As above, with a result that is zero on failure.
@@ -52,16 +56,23 @@ template <callers Who = callers::not_of_workers, class Out, class Body>
 sluice_status with_result(std::string_view function, sluice_pipeline* handle, Out* out,
                           Body body) noexcept {
     if (out == nullptr) {
-        return fail(function, null_argument("the result"));
+        return guarded(function, [] { return null_argument("the result"); });
     }
     *out = Out{};
     return with_pipeline<Who>(function, handle, body);
 }
 
-/// Keys of a call, in memory that the thread keeps.
-std::vector<block_key>& key_scratch() {
-    thread_local std::vector<block_key> keys;
-    return keys;
+/// As above, with a struct of the caller's age for a result: `body(pipeline or planner, result)`.
+template <callers Who = callers::not_of_workers, class Out, class Body>
+sluice_status with_struct(std::string_view function, sluice_pipeline* handle, Out* out,
+                          std::string_view name, Body body) noexcept {
+    return guarded(function, [&] {
+        Out result{};
+        auto fill = [&](auto& p) -> absl::Status { return body(p, result); };
+        const absl::Status status = run_with<Who>(handle, fill);
+        const absl::Status written = write_struct(out, result, name);
+        return written.ok() ? status : written;
+    });
 }
 
 void* pointer_of(std::uint64_t user) noexcept {
@@ -115,8 +126,8 @@ absl::Status take_id(const absl::StatusOr<request_handle>& made, sluice_request_
     return made.status();
 }
 
-/// Texts go where they stay until the thread polls again.
-void write_event(const request_event& from, sluice_event& to, std::deque<std::string>& texts) {
+/// Texts go where they stay until the thread polls again; a thread that ends has no such place.
+void write_event(const request_event& from, sluice_event& to, std::deque<std::string>* texts) {
     to = {};
     to.request = id_of(from.request);
     to.user = user_of(from.user);
@@ -127,8 +138,8 @@ void write_event(const request_event& from, sluice_event& to, std::deque<std::st
     to.text = "";
     if (from.kind == event_kind::failed) {
         const std::string_view why = message_of(from.status);
-        const std::string_view name = sluice_status_name(to.status);
-        to.text = texts.emplace_back(why.empty() ? name : why).c_str();
+        const char* const name = sluice_status_name(to.status);
+        to.text = why.empty() || texts == nullptr ? name : texts->emplace_back(why).c_str();
     }
 }
 
@@ -137,6 +148,19 @@ static_assert(static_cast<std::uint32_t>(event_kind::ready) == SLUICE_EVENT_READ
 static_assert(static_cast<std::uint32_t>(event_kind::failed) == SLUICE_EVENT_FAILED);
 static_assert(static_cast<std::uint32_t>(event_kind::stored) == SLUICE_EVENT_STORED);
 static_assert(static_cast<std::uint32_t>(event_kind::looked_up) == SLUICE_EVENT_LOOKED_UP);
+
+sluice_progress progress_of(const request_progress& p) noexcept {
+    sluice_progress c = SLUICE_PROGRESS_INIT;
+    c.looked_up = p.looked_up ? 1 : 0;
+    c.hit_blocks = p.hit_blocks;
+    c.planned_blocks = p.planned_blocks;
+    c.fetching_blocks = p.fetching;
+    c.loading_blocks = p.loading;
+    c.predicted_fetch_s = p.predicted.fetch;
+    c.predicted_copy_s = p.predicted.copy;
+    c.predicted_compute_s = p.predicted.compute;
+    return c;
+}
 
 sluice_report report_of(const request_report& r) noexcept {
     sluice_report c = SLUICE_REPORT_INIT;
@@ -210,29 +234,22 @@ extern "C" {
 sluice_status sluice_submit(sluice_pipeline* pipeline, const sluice_request* request,
                             sluice_request_id* out) noexcept {
     return with_result("sluice_submit", pipeline, out, [&](auto& p) -> absl::Status {
-        const absl::StatusOr<request_spec> spec = read_request(request, key_scratch());
+        key_scratch scratch;
+        const absl::StatusOr<request_spec> spec = read_request(request, scratch.keys());
         return spec.ok() ? take_id(p.submit(*spec), out) : spec.status();
     });
 }
 
 sluice_status sluice_query(sluice_pipeline* pipeline, sluice_request_id request,
                            sluice_progress* out) noexcept {
-    return with_pipeline("sluice_query", pipeline, [&](auto& p) -> absl::Status {
-        const absl::StatusOr<request_progress> now = p.progress(handle_of_id(request));
-        sluice_progress c = SLUICE_PROGRESS_INIT;
-        if (now.ok()) {
-            c.looked_up = now->looked_up ? 1 : 0;
-            c.hit_blocks = now->hit_blocks;
-            c.planned_blocks = now->planned_blocks;
-            c.fetching_blocks = now->fetching;
-            c.loading_blocks = now->loading;
-            c.predicted_fetch_s = now->predicted.fetch;
-            c.predicted_copy_s = now->predicted.copy;
-            c.predicted_compute_s = now->predicted.compute;
-        }
-        const absl::Status written = write_struct(out, c, "sluice_progress");
-        return written.ok() ? now.status() : written;
-    });
+    return with_struct(
+        "sluice_query", pipeline, out, "sluice_progress", [&](auto& p, sluice_progress& c) {
+            const absl::StatusOr<request_progress> now = p.progress(handle_of_id(request));
+            if (now.ok()) {
+                c = progress_of(*now);
+            }
+            return now.status();
+        });
 }
 
 sluice_status sluice_bind(sluice_pipeline* pipeline, sluice_request_id request,
@@ -280,11 +297,11 @@ sluice_status sluice_store_blocks(sluice_pipeline* pipeline, const void* keys, u
         if (absl::Status s = check_array(pages, n, "pages"); !s.ok()) {
             return s;
         }
-        std::vector<block_key>& names = key_scratch();
-        if (absl::Status s = read_keys(keys, key_size, n, names); !s.ok()) {
+        key_scratch scratch;
+        if (absl::Status s = read_keys(keys, key_size, n, scratch.keys()); !s.ok()) {
             return s;
         }
-        return take_id(p.store_blocks(names, {pages, n}, pointer_of(user)), out);
+        return take_id(p.store_blocks(scratch.keys(), {pages, n}, pointer_of(user)), out);
     });
 }
 
@@ -321,9 +338,11 @@ sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* out, uint32_t
         if (absl::Status s = check_array(out, capacity, "out"); !s.ok()) {
             return s;
         }
-        thread_local std::deque<std::string> texts;
-        texts.clear();
-        std::array<request_event, 64> batch;
+        auto* const texts = thread_scratch<std::deque<std::string>>();
+        if (texts != nullptr) {
+            texts->clear();
+        }
+        std::array<request_event, 16> batch;  // made anew each time: few
         while (*out_n < capacity) {
             const std::size_t room = std::min<std::size_t>(batch.size(), capacity - *out_n);
             const std::size_t n = p.poll_events(std::span(batch).first(room));
@@ -364,19 +383,22 @@ sluice_status sluice_next_ready(sluice_pipeline* pipeline, sluice_request_id* ou
 
 sluice_status sluice_request_report(sluice_pipeline* pipeline, sluice_request_id request,
                                     sluice_report* out) noexcept {
-    return with_pipeline("sluice_request_report", pipeline, [&](auto& p) -> absl::Status {
-        const absl::StatusOr<request_report> story = p.report(handle_of_id(request));
-        const sluice_report empty = SLUICE_REPORT_INIT;
-        const absl::Status written =
-            write_struct(out, story.ok() ? report_of(*story) : empty, "sluice_report");
-        return written.ok() ? story.status() : written;
-    });
+    return with_struct(
+        "sluice_request_report", pipeline, out, "sluice_report", [&](auto& p, sluice_report& c) {
+            const absl::StatusOr<request_report> story = p.report(handle_of_id(request));
+            if (story.ok()) {
+                c = report_of(*story);
+            }
+            return story.status();
+        });
 }
 
 sluice_status sluice_pipeline_stats(sluice_pipeline* pipeline, sluice_stats* out) noexcept {
-    return with_pipeline<callers::all>("sluice_pipeline_stats", pipeline, [&](auto& p) {
-        return write_struct(out, stats_of(p.stats()), "sluice_stats");
-    });
+    return with_struct<callers::all>("sluice_pipeline_stats", pipeline, out, "sluice_stats",
+                                     [&](auto& p, sluice_stats& c) {
+                                         c = stats_of(p.stats());
+                                         return absl::OkStatus();
+                                     });
 }
 
 sluice_status sluice_metrics(sluice_pipeline* pipeline, char* buffer, uint64_t capacity,

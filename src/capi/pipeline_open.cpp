@@ -92,6 +92,12 @@ absl::StatusOr<std::unique_ptr<pipeline_object>> pipeline_object::open(
             return s;
         }
     }
+    // Closing runs the pipeline's own loop only: what is on another would never end.
+    if (!made->device_->may_serve(made->loop_) ||
+        (made->store_ && !made->store_->may_serve(made->loop_))) {
+        return invalid("the {} is on a loop that is not the pipeline's",
+                       made->device_->may_serve(made->loop_) ? "store" : "device");
+    }
     to.device = &made->device_->get();
     to.store = made->store_ ? &made->store_->get() : nullptr;
     if (made->loop_) {

@@ -74,16 +74,19 @@ absl::Status status_of(sluice_status code) noexcept {
 }
 
 sluice_status fail(std::string_view function, const absl::Status& status) noexcept {
-    const sluice_status code = code_of(status);
+    return fail(function, code_of(status), message_of(status));
+}
+
+sluice_status fail(std::string_view function, sluice_status code, std::string_view text) noexcept {
     std::size_t used = 0;
-    const auto append = [&used](std::string_view text) {
-        const std::size_t n = std::min(text.size(), last_error.size() - 1 - used);
-        std::memcpy(last_error.data() + used, text.data(), n);
+    const auto append = [&used](std::string_view part) {
+        const std::size_t n = std::min(part.size(), last_error.size() - 1 - used);
+        std::memcpy(last_error.data() + used, part.data(), n);
         used += n;
     };
     append(function);
     append(": ");
-    append(message_of(status).empty() ? sluice_status_name(code) : message_of(status));
+    append(text.empty() ? sluice_status_name(code) : text);
     last_error[used] = '\0';
     return code;
 }

@@ -13,6 +13,8 @@ namespace sluice::capi {
 
 /// The code of a failed call; the text becomes this thread's last error: "function: message".
 sluice_status fail(std::string_view function, const absl::Status& status) noexcept;
+/// The same, with no memory taken.
+sluice_status fail(std::string_view function, sluice_status code, std::string_view text) noexcept;
 
 /// The C code of a status, and back; no text. What is not a code counts as an internal error.
 [[nodiscard]] sluice_status code_of(const absl::Status& status) noexcept;
@@ -29,9 +31,9 @@ sluice_status guarded(std::string_view function, Body&& body) noexcept {
         return status.ok() ? SLUICE_OK : fail(function, status);
 #if defined(__cpp_exceptions)
     } catch (const std::bad_alloc&) {
-        return fail(function, absl::ResourceExhaustedError("out of memory"));
+        return fail(function, SLUICE_E_RESOURCE_EXHAUSTED, "out of memory");
     } catch (...) {
-        return fail(function, absl::InternalError("an exception inside the library"));
+        return fail(function, SLUICE_E_INTERNAL, "an exception inside the library");
     }
 #endif
 }

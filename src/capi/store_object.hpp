@@ -23,6 +23,10 @@ class store_object final : public object {
 
     [[nodiscard]] sluice::store& get() noexcept { return *store_; }
 
+    [[nodiscard]] bool may_serve(const pinned<loop_object>& pipelines) const noexcept {
+        return runs_with(loop_, pipelines);
+    }
+
     /// Made when first asked for: most stores serve pipelines only.
     /// \return kResourceExhausted: no descriptor or thread.
     [[nodiscard]] absl::StatusOr<batch_queue*> batches();

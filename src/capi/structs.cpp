@@ -12,12 +12,13 @@ namespace {
 // Beyond any struct to come; a larger number is not a size.
 constexpr std::uint32_t largest = 4096;
 
-absl::Status read_size(const void* given, std::uint32_t& size, std::string_view name) {
+absl::Status read_size(const void* given, std::uint32_t& size, std::size_t alignment,
+                       std::string_view name) {
     if (given == nullptr) {
         return null_argument(name);
     }
     std::memcpy(&size, given, sizeof size);
-    if (size < sizeof size || size > largest) {
+    if (size < sizeof size || size > largest || size % alignment != 0) {
         return invalid("{}.struct_size is {}; initialise the struct with its _INIT macro", name,
                        size);
     }
@@ -27,9 +28,9 @@ absl::Status read_size(const void* given, std::uint32_t& size, std::string_view 
 }  // namespace
 
 absl::Status read_sized(const void* given, void* known, std::size_t known_size,
-                        std::string_view name) {
+                        std::size_t alignment, std::string_view name) {
     std::uint32_t size = 0;
-    if (absl::Status s = read_size(given, size, name); !s.ok()) {
+    if (absl::Status s = read_size(given, size, alignment, name); !s.ok()) {
         return s;
     }
     const auto* const bytes = static_cast<const unsigned char*>(given);
@@ -52,7 +53,7 @@ absl::Status read_sized(const void* given, void* known, std::size_t known_size,
 absl::Status write_sized(void* out, const void* value, std::size_t value_size,
                          std::string_view name) {
     std::uint32_t size = 0;
-    if (absl::Status s = read_size(out, size, name); !s.ok()) {
+    if (absl::Status s = read_size(out, size, 1, name); !s.ok()) {
         return s;
     }
     auto* const bytes = static_cast<unsigned char*>(out);

@@ -13,17 +13,18 @@
 namespace sluice::capi {
 
 /// Copies `given` bytes of a struct that begins with its size into `known` bytes: what is missing
-/// is zero; what is more must be. Both of at least 4 bytes. \return kInvalidArgument: NULL, or a
-/// size that cannot be; kUnimplemented: an unknown member is set
+/// is zero; what is more must be. Both of at least 4 bytes. \param alignment  of the struct, of
+/// which every size that it has had is a multiple: another would cut a member in two. \return
+/// kInvalidArgument: NULL, or a size that cannot be; kUnimplemented: an unknown member is set
 [[nodiscard]] absl::Status read_sized(const void* given, void* known, std::size_t known_size,
-                                      std::string_view name);
+                                      std::size_t alignment, std::string_view name);
 
 /// The struct as this library knows it, of whatever age the caller's is.
 /// \param name  of the type, for messages.
 template <class T>
 [[nodiscard]] absl::Status read_struct(const T* given, T& known, std::string_view name) {
     static_assert(std::is_trivially_copyable_v<T> && offsetof(T, struct_size) == 0);
-    return read_sized(given, &known, sizeof(T), name);
+    return read_sized(given, &known, sizeof(T), alignof(T), name);
 }
 
 /// Writes as much of `value` as the caller's struct has; its struct_size stays as it is.

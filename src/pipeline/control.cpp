@@ -43,7 +43,7 @@ control::control(const pipeline_options& options, class policy& p, cost_model& c
                           control& c = static_cast<owned_timer&>(t).owner;
                           c.rerank_all();
                           if (c.live_count_ > 0) {
-                              c.home_.arm(t, c.home_.now() + c.policy_.interval());
+                              c.home_.arm(t, saturating_add(c.home_.now(), c.policy_.interval()));
                           }
                       }),
       generation_(cost.generation()) {
@@ -177,7 +177,7 @@ void control::admit(request& r) {
     }
     live_[r.index] = &r;
     if (live_count_++ == 0 && policy_.interval() > duration{0}) {
-        home_.arm(interval_timer_, home_.now() + policy_.interval());
+        home_.arm(interval_timer_, saturating_add(home_.now(), policy_.interval()));
     }
     publish_ranks(r);
     r.to_io.raise(tell::plan);

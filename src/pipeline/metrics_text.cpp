@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics_text.hpp"
 
+#include <algorithm>
+
 #include <sluice/observe/metrics.hpp>
 
 namespace sluice {
@@ -10,29 +12,29 @@ namespace {
 // Writes a snapshot: the hot path keeps its own counters, and a scrape pays for the text.
 class snapshot {
  public:
-    void total(std::string_view name, std::string_view help, double value,
+    void total(std::string_view name, std::string_view help, std::uint64_t value,
                metric_labels labels = {}) {
-        add(name, help, value, std::move(labels), true);
+        if (auto c = registry_.add_counter(name, help, std::move(labels)); c.ok()) {
+            (*c)->add(value);
+        }
+    }
+    void total_seconds(std::string_view name, std::string_view help, double seconds,
+                       metric_labels labels = {}) {
+        constexpr double micro = 1e-6;  // totals are kept as integers
+        constexpr double most = 1e13;   // what they hold, also of many slots for years
+        if (auto c = registry_.add_counter(name, help, std::move(labels), micro); c.ok()) {
+            (*c)->add(static_cast<std::uint64_t>(std::clamp(seconds, 0.0, most) / micro + 0.5));
+        }
     }
     void level(std::string_view name, std::string_view help, double value,
                metric_labels labels = {}) {
-        add(name, help, value, std::move(labels), false);
+        if (auto g = registry_.add_gauge(name, help, std::move(labels)); g.ok()) {
+            (*g)->set(value);
+        }
     }
     [[nodiscard]] std::string text() const { return registry_.text(); }
 
  private:
-    void add(std::string_view name, std::string_view help, double value, metric_labels labels,
-             bool is_total) {
-        if (is_total) {
-            constexpr double nano = 1e-9;  // totals are kept as integers
-            if (auto c = registry_.add_counter(name, help, std::move(labels), nano); c.ok()) {
-                (*c)->add(static_cast<std::uint64_t>(value / nano + 0.5));
-            }
-        } else if (auto g = registry_.add_gauge(name, help, std::move(labels)); g.ok()) {
-            (*g)->set(value);
-        }
-    }
-
     metrics_registry registry_;
 };
 
@@ -42,22 +44,22 @@ double number(std::uint64_t n) { return static_cast<double>(n); }
 
 std::string detail::metrics_text(const pipeline_stats& s) {
     snapshot out;
-    out.total("sluice_requests_submitted_total", "Requests submitted.", number(s.submitted));
-    out.total("sluice_requests_ended_total", "Requests that have had their outcome.",
-              number(s.outcomes));
+    out.total("sluice_requests_submitted_total", "Requests submitted.", s.submitted);
+    out.total("sluice_requests_ended_total", "Requests that have had their outcome.", s.outcomes);
     out.level("sluice_requests_live", "Requests submitted and not released.",
               number(s.live_requests));
     const std::pair<const char*, const stage_counters*> stages[] = {
         {"fetch", &s.fetch},       {"copy", &s.copy}, {"compute", &s.compute},
         {"copy_out", &s.copy_out}, {"put", &s.put},   {"inbound", &s.inbound}};
     for (const auto& [name, c] : stages) {
-        out.total("sluice_stage_operations_total", "Operations that have ended.",
-                  number(c->operations), {{"stage", name}});
-        const bool moves = c != &s.compute;
-        out.total("sluice_stage_bytes_total", "Bytes moved.", moves ? number(c->bytes) : 0,
+        out.total("sluice_stage_operations_total", "Operations that have ended.", c->operations,
                   {{"stage", name}});
-        out.total("sluice_stage_busy_seconds_total", "Time with at least one operation in flight.",
-                  to_seconds(c->busy), {{"stage", name}});
+        const bool moves = c != &s.compute;
+        out.total("sluice_stage_bytes_total", "Bytes moved.", moves ? c->bytes : 0,
+                  {{"stage", name}});
+        out.total_seconds("sluice_stage_busy_seconds_total",
+                          "Time with at least one operation in flight.", to_seconds(c->busy),
+                          {{"stage", name}});
     }
     const std::pair<const char*, double> errors[] = {{"fetch", s.relative_error.fetch},
                                                      {"copy", s.relative_error.copy},
@@ -68,7 +70,7 @@ std::string detail::metrics_text(const pipeline_stats& s) {
     }
     out.total("sluice_bytes_deduplicated_total",
               "Bytes that came by a transfer which another request had started.",
-              number(s.bytes_deduplicated));
+              s.bytes_deduplicated);
     const std::pair<const char*, std::uint64_t> blocks[] = {
         {"l1_hit", s.l1_hits},           {"l2_hit", s.l2_hits},
         {"verified", s.blocks_verified}, {"missed", s.blocks_missed},
@@ -77,19 +79,19 @@ std::string detail::metrics_text(const pipeline_stats& s) {
         {"l1_evicted", s.l1_evictions},  {"l2_evicted", s.l2_evictions},
         {"l2_stolen", s.l2_steals}};
     for (const auto& [what, n] : blocks) {
-        out.total("sluice_blocks_total", "Blocks by what became of them.", number(n),
-                  {{"what", what}});
+        out.total("sluice_blocks_total", "Blocks by what became of them.", n, {{"what", what}});
     }
-    out.total("sluice_timeouts_total", "Timeouts.", number(s.soft_timeouts), {{"kind", "soft"}});
-    out.total("sluice_timeouts_total", "Timeouts.", number(s.hard_timeouts), {{"kind", "hard"}});
+    out.total("sluice_timeouts_total", "Timeouts.", s.soft_timeouts, {{"kind", "soft"}});
+    out.total("sluice_timeouts_total", "Timeouts.", s.hard_timeouts, {{"kind", "hard"}});
     out.total("sluice_revocations_total", "L1 reservations taken back for a better request.",
-              number(s.revocations));
+              s.revocations);
     out.total("sluice_faults_total", "Ranks or predictions that were not usable numbers.",
-              number(s.policy_faults), {{"of", "policy"}});
+              s.policy_faults, {{"of", "policy"}});
     out.total("sluice_faults_total", "Ranks or predictions that were not usable numbers.",
-              number(s.cost_faults), {{"of", "cost_model"}});
-    out.total("sluice_l1_idle_slot_seconds_total",
-              "Slot-seconds of L1 held before the holder's first copy.", s.l1_idle_slot_seconds);
+              s.cost_faults, {{"of", "cost_model"}});
+    out.total_seconds("sluice_l1_idle_slot_seconds_total",
+                      "Slot-seconds of L1 held before the holder's first copy.",
+                      s.l1_idle_slot_seconds);
     const std::pair<const char*, std::uint32_t> l2[] = {{"free", s.l2_free},
                                                         {"cold", s.l2_cold},
                                                         {"quarantined", s.l2_quarantined},

@@ -14,6 +14,8 @@ namespace sluice::detail {
 namespace {
 
 constexpr std::uint32_t max_refs = 1U << 24;  // a block_ref counts its place in 24 bits
+// Each slot is accounted for, in some 40 bytes; far above any machine's memory in KV blocks.
+constexpr std::uint64_t max_slots = 1U << 28;
 
 template <class... Args>
 absl::Status invalid(fmt::format_string<Args...> text, Args&&... args) {
@@ -78,9 +80,24 @@ absl::Status check_options(const pipeline_options& o) {
     if (o.l1->groups().size() > 255) {
         return invalid("pipeline: {} cache groups; at most 255", o.l1->groups().size());
     }
+    constexpr std::uint64_t max_block = std::uint64_t{1} << 48;
+    if (o.l1->max_block_bytes() > max_block) {
+        return invalid("pipeline: a block of {} bytes; at most {} are possible",
+                       o.l1->max_block_bytes(), max_block);
+    }
     if (o.l2_bytes / round_up(o.l1->max_block_bytes(), 64) == 0) {
         return invalid("pipeline: l2_bytes is {}, less than one block of {} bytes", o.l2_bytes,
                        o.l1->max_block_bytes());
+    }
+    if (o.l2_bytes / round_up(o.l1->max_block_bytes(), 64) > max_slots) {
+        return invalid("pipeline: l2_bytes is {}, more than {} blocks of {} bytes", o.l2_bytes,
+                       max_slots, o.l1->max_block_bytes());
+    }
+    for (std::size_t g = 0; g < o.l1->groups().size(); ++g) {
+        if (o.l1->slots(g) > max_slots) {
+            return invalid("pipeline: group {} of L1 has {} slots; at most {} are possible", g,
+                           o.l1->slots(g), max_slots);
+        }
     }
     if (!(o.write_back_share >= 0 && o.write_back_share <= 1) ||
         !(o.quarantine_share >= 0 && o.quarantine_share <= 1)) {

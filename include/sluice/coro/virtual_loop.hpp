@@ -44,6 +44,10 @@ class virtual_loop final : public loop {
 
     std::size_t advance(duration d) noexcept { return run_until(saturating_add(now(), d)); }
 
+    /// Makes it `at`, if that is later, and runs nothing: timers that are due before it are late,
+    /// as on a loop of real time, in place of each having its instant. On its thread.
+    void skip_to(time_point at) noexcept;
+
     /// Runs one piece; jumps to the next timer if nothing else is left.
     /// \return false if there was nothing to run.
     bool run_one() noexcept { return step(never); }
