@@ -18,6 +18,8 @@ import pathlib
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True  # nothing is written to the source tree
+
 import commands
 import names
 import pages

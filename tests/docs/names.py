@@ -126,8 +126,8 @@ def anchors(page):
 def link_faults(root, page, by_name):
     here = (pathlib.Path(root) / page.name).parent
     for number, line in page.prose:
-        for target in re.findall(r"\]\(([^)\s]+)\)", pages.SPAN.sub("", line)) + \
-                re.findall(r"\]\(([^)\s]+)\)", line):
+        # Without inline code, which may look like a link.
+        for target in re.findall(r"\]\(([^)\s]+)\)", pages.SPAN.sub("", line)):
             if re.match(r"[a-z]+:", target):
                 continue
             path, _, anchor = target.partition("#")
