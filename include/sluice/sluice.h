@@ -704,8 +704,8 @@ SLUICE_API sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_
 /* Afterwards: */
 #define SLUICE_EVENT_QUIESCED 7u /* no transfer touches its pages any more */
 /* `blocks` were stored; the pages may change. In engine-owned L1 it always comes after
-   sluice_compute_done, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it before you use the pages
-   for anything else. */
+   sluice_compute_done or SLUICE_EVENT_COMPUTED, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it
+   before you use the pages for anything else. */
 #define SLUICE_EVENT_STORED 8u
 
 #define SLUICE_EVENT_BUSY                                                       \
