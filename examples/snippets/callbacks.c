@@ -110,6 +110,7 @@ int main(void) {
     sluice_store* store = NULL;
     sluice_pipeline* pipe = NULL;
     uint64_t names[4] = {11, 12, 13, 14};
+    uint32_t stored = 0;
     int outcomes = 0, turn = 0;
     sluice_pipeline_options options = SLUICE_PIPELINE_OPTIONS_INIT;
 
@@ -148,7 +149,7 @@ int main(void) {
         request.prompt_tokens = 4 * 16 + 1;
         must(sluice_submit(pipe, &request, &id));
         must(sluice_event_fd(pipe, &waiting.fd));
-        while (outcomes == turn) {
+        while (outcomes == turn || stored < 4) {
             sluice_event event;
             uint32_t n = 0;
             poll(&waiting, 1, -1);
@@ -156,6 +157,8 @@ int main(void) {
             if (n == 1 && event.kind == SLUICE_EVENT_COMPUTED) {
                 must(sluice_release(pipe, event.request));
                 ++outcomes;
+            } else if (n == 1 && event.kind == SLUICE_EVENT_STORED) {
+                stored += event.blocks;
             } else if (n == 1 && event.kind == SLUICE_EVENT_FAILED) {
                 fprintf(stderr, "%s\n", event.text);
                 return 1;
