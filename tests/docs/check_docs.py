@@ -41,6 +41,10 @@ def block_faults(root, block):
             yield fault
         elif text != block.text:
             yield f"differs from `quote {block.argument}`; check_docs.py fix writes it anew"
+    elif block.kind == "used":
+        user = root / block.argument.removeprefix("by ")
+        if not user.is_file() or block.page not in user.read_text("utf-8"):
+            yield f"is not `used {block.argument}`, which does not read {block.page}"
     elif block.language in CODE:
         yield "is code and quotes no file"
     elif block.kind == "run" and block.language != "sh":
@@ -124,8 +128,20 @@ a
 int f;
 ```
 
+<!-- used by tests/reads.cmake -->
+```cmake
+add_library(a)
+```
+
+<!-- used by tests/reads_not.cmake -->
+```cmake
+add_library(b)
+```
+
 <!-- unknown -->
 """,
+    "tests/reads.cmake": "# SPDX-License-Identifier: Apache-2.0\nfile(READ docs/page.md page)\n",
+    "tests/reads_not.cmake": "# SPDX-License-Identifier: Apache-2.0\n",
     "docs/run.md": """# Run
 
 <!-- quote examples/a/main.cpp as kept.cpp -->
@@ -186,7 +202,8 @@ EXPECTED = [
     "docs/page.md:25 does not say where it comes from",
     "docs/page.md:30 is shown without a reason",
     "docs/page.md:35 is code and quotes no file",
-    "docs/page.md:39: not a comment that the tests know ",
+    "docs/page.md:45 is not `used by tests/reads_not.cmake`, which does not read docs/page.md",
+    "docs/page.md:49: not a comment that the tests know ",
 ]
 
 

@@ -12,6 +12,7 @@ An HTML comment before a fenced block says where the block comes from:
       background A   lines that begin with A go on running until the page ends; what follows waits
                      for the line `...: serving ...` of theirs
       in source      the directory is the repository, not the page's own
+  <!-- used by PATH -->            the test PATH takes it from here, and compiles or runs it
   <!-- output -->                  what the commands before it print; `...` is anything
   <!-- shown: REASON -->           no test can run it or compare it, because ...
 
@@ -29,7 +30,7 @@ import textwrap
 FENCE = re.compile(r"^(\s*)(```+)\s*(\S*)\s*$")
 COMMENT = re.compile(r"<!--(.*?)-->", re.S)
 SPDX = re.compile(r"^\s*(//|#|/\*).*SPDX-License-Identifier.*$")
-KINDS = {"quote", "run", "output", "shown"}
+KINDS = {"quote", "run", "used", "output", "shown"}
 
 
 @dataclasses.dataclass
