@@ -92,7 +92,7 @@ def identifier_faults(text, words, others):
         if token.endswith("*"):
             if token[:-1].startswith(("sluice_", "SLUICE_")) and not any(w.startswith(token[:-1]) for w in words):
                 yield f"`{token}`: nothing in the sources begins like that"
-        elif ("_" in token or f"::{token}" in text or f"{token}::" in text) and token.removeprefix("lib") not in words:
+        elif ("_" in token or f"::{token}" in text or f"{token}::" in text) and not {token, token.removeprefix("lib")} & words:
             yield f"`{token}` is not in the sources"
 
 
