@@ -138,6 +138,11 @@ add_library(a)
 add_library(b)
 ```
 
+<!-- shown: it takes hours -->
+```sh
+tests/reads_never.sh tests/reads.cmake
+```
+
 <!-- unknown -->
 """,
     "tests/reads.cmake": "# SPDX-License-Identifier: Apache-2.0\nfile(READ docs/page.md page)\n",
@@ -203,7 +208,8 @@ EXPECTED = [
     "docs/page.md:30 is shown without a reason",
     "docs/page.md:35 is code and quotes no file",
     "docs/page.md:45 is not `used by tests/reads_not.cmake`, which does not read docs/page.md",
-    "docs/page.md:49: not a comment that the tests know ",
+    "docs/page.md:50 `tests/reads_never.sh`: there is no such file",
+    "docs/page.md:54: not a comment that the tests know ",
 ]
 
 

@@ -167,10 +167,13 @@ def check(root, all_pages, program):
             for fault in found:
                 yield where, fault
         for block in page.blocks:
-            if block.language == "sh" and command:
-                for line in joined(block.text):
-                    for fault in command.faults(line):
-                        yield block.where(), fault
+            for line in joined(block.text) if block.language == "sh" else []:
+                found = list(command.faults(line)) if command else []
+                for token in line.split():
+                    if token.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
+                        found += path_faults(root, page, token, made)
+                for fault in found:
+                    yield block.where(), fault
         for name in sorted(page.others - used):
             yield page.name, f"{name} is called a name of others and is not on the page"
         for number, fault in link_faults(root, page, by_name):
