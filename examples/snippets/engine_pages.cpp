@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <list>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include <poll.h>

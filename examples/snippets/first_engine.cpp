@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <poll.h>

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <poll.h>
