@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // L3 on a memory node: what one engine computed, another loads.
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,9 +18,11 @@
 namespace {
 
 constexpr std::uint32_t page_bytes = 4096, page_count = 64, blocks = 8;
+// The defaults are for production; machines that run tests may be busy.
+constexpr sluice::duration patience = std::chrono::seconds(9);
 
 // An engine that serves one prompt. Returns how many blocks were loaded; -1 if there is no store.
-int serve(const std::string& node, const std::string& secret) {
+int serve(const sluice::fabric_store_options& l3) {
     std::vector<std::byte> kv(std::size_t{page_count} * page_bytes);
     sluice::group_layout group;
     group.regions = {{.base = reinterpret_cast<std::uintptr_t>(kv.data()),
@@ -30,9 +32,6 @@ int serve(const std::string& node, const std::string& secret) {
     const sluice::layout l1 = sluice::layout::create({group}).value();
     const auto device = sluice::host_device::create().value();
     // [store]
-    sluice::fabric_store_options l3;
-    l3.nodes = {node};   // "tcp://10.0.0.5:7400", ...: all clients spell them alike
-    l3.secret = secret;  // or the file: l3.secret_file
     const auto store = sluice::fabric_store::create(l3);
     if (!store.ok()) {
         std::fprintf(stderr, "%s\n", store.status().ToString().c_str());
@@ -41,6 +40,7 @@ int serve(const std::string& node, const std::string& secret) {
     sluice::pipeline_options options;
     options.store = store->get();  // and the rest as before
     // [store]
+    options.fetch_soft_timeout = patience;
     options.l1 = &l1;
     options.device = device.get();
     const auto pipe = sluice::pipeline::create(std::move(options)).value();
@@ -87,8 +87,14 @@ int main() {
         std::fprintf(stderr, "%s\n", node.status().ToString().c_str());
         return 1;
     }
-    const int first = serve((*node)->address(), options.secret);
-    const int second = serve((*node)->address(), options.secret);
+    // [options]
+    sluice::fabric_store_options l3;
+    l3.nodes = {(*node)->address()};  // "tcp://10.0.0.5:7400", ...: all clients spell them alike
+    l3.secret = options.secret;       // or the file: l3.secret_file
+    // [options]
+    l3.soft_timeout = l3.connect_timeout = patience;
+    const int first = serve(l3);
+    const int second = serve(l3);
     std::printf("loaded %d blocks, then %d from the node\n", first, second);
     return first == 0 && second == blocks ? 0 : 1;
 }
