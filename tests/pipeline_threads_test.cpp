@@ -164,6 +164,30 @@ TEST_CASE("pipeline on threads: engine-owned L1, the engine computes") {
     CHECK(h.wrong == 0);
 }
 
+// Its event may still be on its way.
+TEST_CASE("pipeline on threads: what next_ready gives can be computed at once") {
+    engine e;
+    e.open(l1_owner::library, false);
+    std::uint32_t wrong = 0;
+    for (int round = 0; round < 2000; ++round) {
+        request_spec spec;
+        spec.prompt_tokens = 1;
+        const auto submitted = e.pipe->submit(spec);
+        REQUIRE(submitted.ok());
+        request_handle h;
+        while (h == request_handle{}) {
+            h = e.pipe->next_ready();
+        }
+        const bool good =
+            e.pipe->report(h).ok() && e.pipe->pages(h).ok() && e.pipe->compute_done(h).ok();
+        wrong += good && h == *submitted ? 0 : 1;
+        CHECK(e.pipe->release(h).ok());
+        request_event events[8];
+        e.pipe->poll_events(events);
+    }
+    CHECK(wrong == 0);
+}
+
 TEST_CASE("pipeline on threads: destroyed with everything under way") {
     engine e;
     REQUIRE(e.l3->set_link_rate(1e6).ok());

@@ -104,11 +104,16 @@ void mover::settle(request& r, event_kind kind, absl::Status status) {
     const bool busy = r.draining > 0 || r.job_running;
     r.quiesce_owed = busy;
     ++stats_.outcomes;
-    if (good && options_.compute == nullptr) {
-        events_.offer(r, rank_of(r, rank_compute));
+    const bool offered = good && options_.compute == nullptr;
+    if (offered) {
         r.pages_known.store(true, std::memory_order_release);
     }
     r.outcome_known.store(true, std::memory_order_release);
+    // Who is told, by next_ready or by the event, may do all that is due then; and who has the
+    // event finds the request by next_ready.
+    if (offered) {
+        events_.offer(r, rank_of(r, rank_compute));
+    }
     events_.push_outcome(r, kind, good ? r.report.loaded_blocks : 0, busy, std::move(status));
     tell_progress(r, tell::settled);
     grant_all();

@@ -20,7 +20,7 @@ import tempfile
 
 TOP = set("CMakeLists.txt CMakePresets.json README.md LICENSE include src cuda examples tests docs".split())
 CODE = {".c", ".cpp", ".h", ".hpp", ".cu", ".cuh"}
-SPDX_SUFFIXES = CODE | {".py", ".sh", ".cmake", ".in", ".map"}
+SPDX_SUFFIXES = CODE | {".py", ".rs", ".sh", ".cmake", ".in", ".map"}
 SPDX_NAMES = {"CMakeLists.txt", ".ci/run"}
 # On virtual time nobody sleeps: sluice::sleep_for is an awaitable.
 SLEEP = re.compile(r"(?<!sluice::)\b(?:sleep_for|sleep_until|u?sleep|nanosleep)\s*\(")
