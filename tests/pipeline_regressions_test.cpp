@@ -264,6 +264,26 @@ TEST_CASE("regression: a block that finds no L2 slot on its way back does not ke
     close_and_check(r);
 }
 
+TEST_CASE(
+    "regression: an engine whose pages the library computed in hears that nothing is stored") {
+    rig::shape shape;
+    shape.library_owned = false;
+    rig r(shape);
+    r.fill(1, 4);
+    r.open(r.options());
+    const request_handle h = r.submit(1, 4);
+    REQUIRE(r.run().at(0).kind == event_kind::want_pages);
+    REQUIRE(r.pipe->bind(h, std::vector<slot_id>{4, 3, 2, 1, 0}).ok());
+    const auto events = r.run();
+    REQUIRE(events.size() == 3);
+    CHECK(events[0].kind == event_kind::loaded);
+    CHECK(events[1].kind == event_kind::computed);
+    CHECK(events[2].kind == event_kind::stored);
+    CHECK(events[2].blocks == 0);
+    CHECK(r.pipe->release(h).ok());
+    close_and_check(r);
+}
+
 TEST_CASE("regression: a stage forgets a request that has nothing more to write back") {
     rig r({});
     host_device_options device;

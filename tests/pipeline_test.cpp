@@ -160,6 +160,7 @@ TEST_CASE("pipeline: the engine binds its own pages when they are asked for") {
     CHECK(r.pipe->compute_done(h).ok());
     CHECK(r.pipe->compute_done(h).code() == absl::StatusCode::kFailedPrecondition);
     CHECK(r.pipe->release(h).ok());
+    CHECK(kinds(r.run(), h) == std::vector{event_kind::stored});  // none; the pages are free
     r.run();
     CHECK(r.pipe->release(h).code() == absl::StatusCode::kNotFound);
     r.close();

@@ -11,6 +11,7 @@
 
 namespace {
 
+// [policy]
 /// Large loads go last; all others by arrival. Option: `over=SECONDS`, from when a load is large.
 class large_loads_last final : public sluice::policy {
  public:
@@ -30,6 +31,7 @@ class large_loads_last final : public sluice::policy {
 };
 
 SLUICE_REGISTER_POLICY("large_loads_last", large_loads_last);
+// [policy]
 
 }  // namespace
 

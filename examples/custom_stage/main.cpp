@@ -60,6 +60,7 @@ bytes encode(const bytes& plain) {
     return block;
 }
 
+// [stage]
 /// What it takes to write a stage. What is not OK counts as a miss, and is computed.
 class decompress_stage final : public sluice::coroutine_stage {
  public:
@@ -75,6 +76,7 @@ class decompress_stage final : public sluice::coroutine_stage {
 
     bytes scratch_;
 };
+// [stage]
 
 bytes plain_block(std::uint32_t id) {
     bytes block(block_bytes);

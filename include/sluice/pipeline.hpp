@@ -141,8 +141,8 @@ enum class event_kind : std::uint8_t {
     // Afterwards:
     quiesced,  ///< no transfer touches the request's pages any more
     /// Write-back has ended; `blocks` were stored. Pages being stored are free now. With pages of
-    /// the engine's it always comes after `compute_done` (unless `write_back` is off): wait for it
-    /// before they are used for anything else.
+    /// the engine's it always comes after `compute_done` or `computed` (unless `write_back` is
+    /// off): wait for it before they are used for anything else.
     stored,
     /// If the request asked for it; before its other events. `blocks`: the usable prefix that
     /// lookup found.

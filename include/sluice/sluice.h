@@ -424,7 +424,9 @@ SLUICE_API sluice_status sluice_store_poll(sluice_store* store, sluice_batch_res
  * Waits for one batch and takes it, so that no poll sees it. Not for a store with a loop of yours.
  * @param timeout_ns  UINT64_MAX: none. After it the batch goes on; wait again, poll, or cancel.
  * @return SLUICE_OK, whatever the batch's own status; SLUICE_E_DEADLINE_EXCEEDED;
- *         SLUICE_E_NOT_FOUND: no such ticket, or taken by somebody else.
+ *         SLUICE_E_NOT_FOUND: no such ticket, or taken by somebody else;
+ *         SLUICE_E_CANCELLED: the store is being closed; when that has returned nothing touches the
+ *         batch's memory.
  */
 SLUICE_API sluice_status sluice_store_wait(sluice_store* store, uint64_t ticket,
                                            uint64_t timeout_ns,
@@ -458,7 +460,8 @@ typedef struct sluice_request_view {
 } sluice_request_view;
 
 /** An order of yours. Called on one thread (the pipeline's control thread, or its loop); may be as
-   slow as it likes: ranks come late then, bytes do not. Views are borrowed for the call. */
+   slow as it likes: ranks come late then, and so does the first block of what is submitted
+   meanwhile; all other bytes go on. Views are borrowed for the call. */
 typedef struct sluice_policy {
     uint32_t struct_size;
     uint32_t flags; /**< SLUICE_POLICY_RANKS_BY_SERVICE */
@@ -745,16 +748,19 @@ SLUICE_API sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_
 #define SLUICE_EVENT_WANT_PAGES 0u /**< engine-owned L1: call sluice_bind */
 #define SLUICE_EVENT_LOADED 1u     /**< library drives: the blocks are in L1, compute is queued */
 /* Outcomes, one per request: */
-#define SLUICE_EVENT_READY 2u     /**< engine drives: the first `blocks` blocks are in L1 */
-#define SLUICE_EVENT_DETACHED 3u  /**< as READY, but `blocks` are what had arrived in time */
+#define SLUICE_EVENT_READY 2u /**< engine drives: the first `blocks` blocks are in L1 */
+/** As READY, but `blocks` are what had arrived in time. With SLUICE_EVENT_BUSY late copies may
+   still write to the pages behind those: compute into them only after SLUICE_EVENT_QUIESCED. */
+#define SLUICE_EVENT_DETACHED 3u
 #define SLUICE_EVENT_COMPUTED 4u  /**< library drives: first token there; `blocks` were loaded */
 #define SLUICE_EVENT_CANCELLED 5u /**< by sluice_cancel, sluice_release or the pipeline's end */
 #define SLUICE_EVENT_FAILED 6u    /**< see `status` and `text` */
 /* Afterwards: */
 #define SLUICE_EVENT_QUIESCED 7u /**< no transfer touches its pages any more */
 /** `blocks` were stored; the pages may change. In engine-owned L1 it always comes after
-   sluice_compute_done, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it before you use the pages
-   for anything else. */
+   sluice_compute_done or SLUICE_EVENT_COMPUTED, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it
+   before you use the pages for anything else. In library-owned L1 it comes if something was to be
+   stored. */
 #define SLUICE_EVENT_STORED 8u
 /** If the request asked for it; before its other events. `blocks`: the usable prefix that lookup
    found, as sluice_query tells too. */
@@ -854,7 +860,8 @@ typedef struct sluice_stats {
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                   \
     }
 
-/** Set out->struct_size; as many bytes are written. */
+/** Set out->struct_size; as many bytes are written. Counts may lag behind the events of one turn.
+ */
 SLUICE_API sluice_status sluice_pipeline_stats(sluice_pipeline* pipeline,
                                                sluice_stats* out) SLUICE_NOEXCEPT;
 

@@ -96,10 +96,7 @@ void mover::obey(request& r, std::uint32_t flags) {
             r.to_control.raise(tell::engine_computed);
         }
         events_.withdraw(r);
-        begin_write_back(r);
-        if (!library_owned() && r.write_back && !r.outgoing) {
-            events_.push(r, event_kind::stored, 0);  // the engine waits for its pages
-        }
+        computed(r);
     }
     if ((flags & (tell::cancel | tell::release)) != 0 && !r.settled()) {
         settle(r, event_kind::cancelled);

@@ -214,6 +214,8 @@ class mover {
     void l1_left(std::uint32_t group, std::uint32_t entry, slot_id s, slot_pool::left what);
 
     // mover_write_back.cpp: L1 to L2 to L3
+    /// The first token is there.
+    void computed(request& r);
     void begin_write_back(request& r);
     void store_blocks(request& r);
     void publish_pages(request& r);

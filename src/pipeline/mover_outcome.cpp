@@ -61,7 +61,7 @@ void mover::compute_done(compute_op& op) {
     } else {
         r.report.first_token = io_.now();
         settle(r, event_kind::computed);
-        begin_write_back(r);
+        computed(r);
     }
     maybe_retire(r);
     publish_soon();

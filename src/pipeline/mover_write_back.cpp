@@ -55,6 +55,13 @@ void mover::store_blocks(request& r) {
     publish_soon();
 }
 
+void mover::computed(request& r) {
+    begin_write_back(r);
+    if (!library_owned() && r.write_back && !r.outgoing) {
+        events_.push(r, event_kind::stored, 0);  // the engine waits for its pages
+    }
+}
+
 void mover::begin_write_back(request& r) {
     if (r.slots.empty()) {
         return;  // computed in pages that were never bound
