@@ -1,224 +1,199 @@
 # SPDX-License-Identifier: Apache-2.0
-"""llama.cpp's KV cache in Sluice: prompts' KV is saved in a store, and loaded by whoever has it next.
+"""llama.cpp's KV in Sluice: a prompt's KV is saved, and loaded by the next context that needs it.
 
-llama.cpp has no pages. llama_state_seq_get_data and _set_data copy a sequence from and to host memory
-on the one thread that uses the context. So a block here is the state of `chunk_tokens` tokens, L1 is
-host memory, and the pipeline ends where a block is ready on the host; restore() then runs on the
-context's thread. A chunk is cut out of a sequence, and joined to one, by llama_memory_seq_cp by way of
-a scratch sequence. That needs a unified KV cache and attention: recurrent and hybrid models are
-refused, sliding windows need swa_full and no more tokens in a chunk than in the window.
+llama.cpp has no pages: llama_state_seq_get_data and _set_data copy a sequence to and from host
+memory, on its context's thread. So a block is the state of a chunk of tokens, L1 is host memory,
+and the pipeline ends where a block is on the host; the context's thread takes it from there. Chunks
+are cut out of sequences, and joined to them, by llama_memory_seq_cp.
 
     cache = LlamaCache(llama_cpp, ctx, store, model_fingerprint("model.gguf"))
-    request = cache.submit(tokens)               # lookup and loading begin
-    for request in cache.poll():                 # when cache.fileno() is readable
-        done = cache.restore(request, seq)       # tokens whose KV is in place
-        decode(tokens[done:], seq)               # at least one token
-        cache.save(request, seq)                 # what was computed goes to the store
-
-submit, poll, fileno and cancel may be called on any thread, the rest on the context's.
+    cache.submit(tokens)                         # lookup and loading begin
+    for request in cache.poll():                 # when cache.event_fd() is readable
+        done = cache.restore(request, seq)       # so many tokens of it are in place
+        decode(request.tokens[done:], seq)       # at least one
+        cache.save(request, seq)                 # the rest goes to the store
 """
 
 import array
 import ctypes
 import hashlib
 import mmap
-import struct
+import types
 
 import sluice
 
-# Before the state in each block: magic, bytes of the state, its first token, tokens, the block's key.
-_HEADER = struct.Struct("<8sQII32s8x")
-_MAGIC = b"sluice\x001"
-_BYTES = ctypes.POINTER(ctypes.c_uint8)
+# A block is this, its key and the state. The key names model, version, size, and all tokens so far.
+_MAGIC = b"llama.cpp state, one chunk      "
+_HEADER = len(_MAGIC) + 32
 
 
 def model_fingerprint(path, *more):
-    """Names a model by all bytes of its file, which takes a while: keep the result.
-
-    `more`: whatever else makes its KV another, as text: LoRA adapters, RoPE settings.
-    """
-    digest = hashlib.sha256()
+    """Names a model by every byte of its file, which takes a while: keep it. more: texts that name
+    what else KV depends on: LoRA adapters, RoPE, and the context's flash_attn, type_k, type_v."""
+    digest = hashlib.sha256(repr(more).encode())
     with open(path, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
-    for text in more:
-        digest.update(hashlib.sha256(str(text).encode()).digest())
     return digest.digest()
 
 
-class Request:
-    """One prompt. `blocks` chunks of it are ready on the host once poll() has given it out."""
-
-    def __init__(self, keys):
-        self.id = 0
-        self.keys = keys
-        self.blocks = 0
-        self.failed = False  # nothing of it can be restored or saved
-
-
 class LlamaCache:
-    """Saves and restores sequences of one llama context.
+    """The KV of one llama_context. Use it on the context's thread.
 
-    llama: the module llama_cpp, or another with its functions; ctx: the context, made with
-    kv_unified, its last sequence is the cache's own; store: a sluice.Store; model: bytes that name the
-    weights (model_fingerprint); l1_bytes: host memory for the chunks of requests under way, kept as a
-    cache afterwards; l2_bytes: for chunks between that and the store. `options` go to sluice.Pipeline.
+    llama: the module llama_cpp. ctx: with kv_unified; the last of its sequences is the cache's own.
+    Its model has attention in all layers (recurrent ones are refused); if with a sliding window,
+    swa_full is on and chunks are not longer. model: bytes that name weights and settings. l1_bytes:
+    for the chunks of requests from submit to save; a cache afterwards. l2_bytes: between L1 and the
+    store; half of it may be on its way out. options: as of sluice.Pipeline.
     """
 
     def __init__(self, llama, ctx, store, model, chunk_tokens=128, l1_bytes=512 << 20,
                  l2_bytes=512 << 20, **options):
         self._llama, self._ctx, self._memory = llama, ctx, llama.llama_get_memory(ctx)
-        self.chunk_tokens = chunk_tokens
-        if llama.llama_n_seq_max(ctx) < 2 or llama.llama_n_ctx_seq(ctx) != llama.llama_n_ctx(ctx):
-            raise ValueError("the context needs kv_unified, and n_seq_max one more than it serves")
-        self._scratch = llama.llama_n_seq_max(ctx) - 1
+        self._own, self.chunk_tokens = llama.llama_n_seq_max(ctx) - 1, chunk_tokens
+        if self._own < 1 or llama.llama_n_ctx_seq(ctx) != llama.llama_n_ctx(ctx):
+            raise ValueError("the context needs kv_unified, and a sequence more than it serves")
         self._state_bytes = self._measure()
-        self._block_bytes = _HEADER.size + self._state_bytes
-        self._slots = l1_bytes // self._block_bytes
-        if self._slots < 1 or l2_bytes < self._block_bytes:
-            raise ValueError(f"a chunk takes {self._block_bytes} bytes, more than l1_bytes or l2_bytes")
-        # Also another version of llama.cpp, or another type of KV, must not find these blocks.
-        self._root = hashlib.sha256(b"llama.cpp" + model + struct.pack("<QI", self._state_bytes, chunk_tokens)
-                                    + getattr(llama, "__version__", "").encode()).digest()
-        self._l1 = mmap.mmap(-1, self._slots * self._block_bytes)
-        self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._l1))
-        self._device = sluice.HostDevice()
-        region = sluice.Region(self._base, self._block_bytes, self._block_bytes, self._slots)
-        self._pipeline = sluice.Pipeline([sluice.Group([region])], self._device, store=store,
-                                         block_tokens=chunk_tokens, l2_bytes=l2_bytes,
-                                         **{"write_back_share": 0.5, **options})
-        self._live, self._busy = {}, {}
-        self.saving = set()  # ids of requests whose chunks are on their way to the store
-        self.saved_chunks = 0
+        self.block_bytes = _HEADER + self._state_bytes
+        self._slots = l1_bytes // self.block_bytes
+        if min(self._slots, l2_bytes // self.block_bytes) < 1:
+            raise ValueError(f"a chunk takes {self.block_bytes} bytes, more than L1 or L2 has")
+        named = repr((model, getattr(llama, "__version__", ""), self._state_bytes, chunk_tokens))
+        self._root = hashlib.sha256(named.encode()).digest()
+        l1 = sluice.Region.over(mmap.mmap(-1, self._slots * self.block_bytes), self.block_bytes)
+        self._l1 = l1.base
+        self._device = sluice.Device.host()
+        self._pipeline = sluice.Pipeline(
+            [sluice.Group([l1])], self._device, store, block_tokens=chunk_tokens, l2_bytes=l2_bytes,
+            **{"write_back_share": 0.5, **options})
+        self.event_fd = self._pipeline.event_fd  # readable when poll() has something to do
+        self._live, self._saving, self.saved_chunks = {}, {}, 0
 
     def close(self):
-        """Ends it; what is being saved is lost: poll until `saving` is empty to have it stored."""
+        """Ends it. What is being saved is lost, unless poll() was called until busy() was false."""
         self._pipeline.close()
         self._device.close()
 
-    def fileno(self):
-        """Readable when poll() has something to do."""
-        return self._pipeline.fileno()
+    def busy(self):
+        """Whether poll() will have something to do."""
+        return bool(self._live or self._saving)
+
+    def keys_of(self, tokens):
+        """The names of a prompt's full chunks: each names all tokens up to its end."""
+        keys, n = [self._root], self.chunk_tokens
+        for i in range(n, len(tokens) + 1, n):
+            chunk = array.array("i", tokens[i - n:i]).tobytes()
+            keys.append(hashlib.sha256(keys[-1] + chunk).digest())
+        return keys[1:]
 
     def submit(self, tokens, **options):
-        """Looks a prompt up and loads what there is of it. `options` go to Pipeline.submit."""
-        n = min(len(tokens), self._slots * self.chunk_tokens)
-        keys, key = [], self._root
-        for i in range(0, n - self.chunk_tokens + 1, self.chunk_tokens):
-            key = hashlib.sha256(key + array.array("i", tokens[i:i + self.chunk_tokens]).tobytes()).digest()
-            keys.append(key)
-        request = Request(keys)
-        request.id = self._pipeline.submit(keys, n, **options)
-        self._live[request.id] = request
-        return request
+        """Looks a prompt up and loads what there is of it; options as of Pipeline.submit. Returns a
+        request: when poll() gives it out, its first `blocks` chunks are on the host."""
+        usable = tokens[:self._slots * self.chunk_tokens]  # more can never be in L1
+        keys = self.keys_of(usable)
+        number = self._pipeline.submit(keys, len(usable), write_back=False, **options)
+        self._live[number] = types.SimpleNamespace(
+            id=number, tokens=tokens, keys=keys, blocks=0, failed=False)
+        return self._live[number]
 
     def cancel(self, request):
-        """The server has no more use for it."""
-        self._live.pop(request.id, None)
-        self._pipeline.release(request.id)
+        """In place of save(): the server has no more use for it."""
+        if not request.failed:
+            self._live.pop(request.id, None)
+            self._pipeline.release(request.id)
 
     def poll(self):
-        """The requests that have become ready. One that failed is a miss."""
+        """The requests that have become ready. One that failed has nothing to restore."""
         ready = []
         for event in self._pipeline.poll():
             if event.kind == sluice.EventKind.STORED:
-                self.saving.discard(event.request)
                 self.saved_chunks += event.blocks
-            elif event.kind == sluice.EventKind.QUIESCED:
-                ready += filter(None, [self._busy.pop(event.request, None)])
+                self._pipeline.release(self._saving.pop(event.request).id)
             elif event.request in self._live:
-                request = self._live.pop(event.request)
-                request.blocks = event.blocks
-                request.failed = event.kind in (sluice.EventKind.FAILED, sluice.EventKind.CANCELLED)
-                if event.flags & sluice.EVENT_BUSY:
-                    self._busy[request.id] = request  # its pages are still written to
-                else:
-                    ready.append(request)
+                request = self._live[event.request]
+                if event.is_outcome:
+                    request.blocks, request.failed = event.blocks, not event.is_loaded
+                if not event.busy:  # else its pages are still written to, until QUIESCED
+                    ready.append(self._live.pop(request.id))
         return ready
 
     def restore(self, request, seq, kept_tokens=0):
-        """Puts what is ready into a sequence. Returns how many tokens' KV it then has.
-
-        kept_tokens: as many of the prompt's it has already. What else it has must go first, by
-        llama_memory_seq_rm.
-        """
+        """Puts what is ready into a sequence that has kept_tokens of the prompt already and no
+        others. Returns how many it has then."""
         first = kept_tokens // self.chunk_tokens
         if request.failed or request.blocks <= first:
             return kept_tokens
         pages = self._pipeline.pages(request.id)
-        self._remove(seq, first * self.chunk_tokens)
+        self._llama.llama_memory_seq_rm(self._memory, seq, first * self.chunk_tokens, -1)
         for i in range(first, request.blocks):
-            if not self._join(pages[i], request.keys[i], i * self.chunk_tokens, seq):
+            if not self._join(pages[i], request.keys[i], i, seq):
                 return i * self.chunk_tokens
         return request.blocks * self.chunk_tokens
 
     def save(self, request, seq, compute_ns=0):
-        """The sequence has the whole prompt now: saves the chunks that were not loaded.
-
-        compute_ns: what the prompt took, if known. Returns False if nothing is saved; the request is
-        over in any case.
-        """
+        """Saves the chunks that were not loaded; the sequence has the whole prompt now. compute_ns:
+        what the rest took, for the cost model. Returns whether there is something to save."""
         if request.failed:
             return False
-        pages = self._pipeline.pages(request.id)
-        good = all(self._cut(pages[i], request.keys[i], i * self.chunk_tokens, seq)
-                   for i in range(request.blocks, len(request.keys)))
+        pages, new = self._pipeline.pages(request.id), range(request.blocks, len(request.keys))
+        good = all(self._cut(pages[i], request.keys[i], i, seq) for i in new)
         if good:
-            self.saving.add(request.id)
-            self._pipeline.compute_done(request.id, compute_ns)
-        self._pipeline.release(request.id)
-        return good
-
-    def _remove(self, seq, first=-1):
-        return self._llama.llama_memory_seq_rm(self._memory, seq, first, -1)
-
-    def _holds(self, first, tokens):
-        """Whether the scratch sequence has exactly these tokens."""
-        return (self._llama.llama_memory_seq_pos_min(self._memory, self._scratch) == first
-                and self._llama.llama_memory_seq_pos_max(self._memory, self._scratch) == first + tokens - 1)
-
-    def _join(self, page, key, first, seq):
-        """From a page to the end of a sequence."""
-        address = self._base + page * self._block_bytes
-        found = _HEADER.unpack(ctypes.string_at(address, _HEADER.size))
-        if found != (_MAGIC, self._state_bytes, first, self.chunk_tokens, key):
+            self._pipeline.compute_done(request.id, compute_ns)  # L1 caches the pages from now on
+        if not good or not new:
+            self._pipeline.release(request.id)
             return False
-        state = ctypes.cast(address + _HEADER.size, _BYTES)
-        read = self._llama.llama_state_seq_set_data(self._ctx, state, self._state_bytes, self._scratch)
-        good = read == self._state_bytes and self._holds(first, self.chunk_tokens)
+        keys = request.keys[new.start:]
+        self._saving[self._pipeline.store_blocks(keys, pages[new.start:new.stop])] = request
+        return True
+
+    def _join(self, page, key, i, seq):
+        """Appends a page to a sequence, if it holds chunk i as it should."""
+        at, first = self._l1 + page * self.block_bytes, i * self.chunk_tokens
+        if ctypes.string_at(at, _HEADER) != _MAGIC + key:
+            return False
+        good = self._state(self._llama.llama_state_seq_set_data, at) and self._own_is(first)
         if good:
-            self._llama.llama_memory_seq_cp(self._memory, self._scratch, seq, -1, -1)
-        self._remove(self._scratch)
+            self._llama.llama_memory_seq_cp(self._memory, self._own, seq, -1, -1)
+        self._drop_own()
         return good
 
-    def _cut(self, page, key, first, seq):
-        """From a sequence to a page."""
-        self._llama.llama_memory_seq_cp(self._memory, seq, self._scratch, first, first + self.chunk_tokens)
-        address = self._base + page * self._block_bytes
-        good = (self._holds(first, self.chunk_tokens) and self._state_bytes ==
-                self._llama.llama_state_seq_get_size(self._ctx, self._scratch) ==
-                self._llama.llama_state_seq_get_data(self._ctx, ctypes.cast(address + _HEADER.size, _BYTES),
-                                                     self._state_bytes, self._scratch))
-        self._remove(self._scratch)
-        header = _HEADER.pack(_MAGIC, self._state_bytes, first, self.chunk_tokens, key)
-        ctypes.memmove(address, header, len(header))
+    def _cut(self, page, key, i, seq):
+        """Copies chunk i of a sequence to a page."""
+        at, first = self._l1 + page * self.block_bytes, i * self.chunk_tokens
+        ctypes.memmove(at, _MAGIC + key, _HEADER)
+        last = first + self.chunk_tokens
+        self._llama.llama_memory_seq_cp(self._memory, seq, self._own, first, last)
+        good = self._own_is(first) and self._state(self._llama.llama_state_seq_get_data, at)
+        self._drop_own()
         return good
+
+    def _state(self, copy, at):
+        state = ctypes.cast(at + _HEADER, ctypes.POINTER(ctypes.c_uint8))
+        return copy(self._ctx, state, self._state_bytes, self._own) == self._state_bytes
+
+    def _own_is(self, first, tokens=None):
+        """Whether the cache's own sequence has these, a chunk if nothing is said, and no others."""
+        last = first + (tokens or self.chunk_tokens) - 1
+        ends = (self._llama.llama_memory_seq_pos_min, self._llama.llama_memory_seq_pos_max)
+        return [end(self._memory, self._own) for end in ends] == [first, last]
+
+    def _drop_own(self, first=-1):
+        return self._llama.llama_memory_seq_rm(self._memory, self._own, first, -1)
 
     def _measure(self):
-        """Bytes of a chunk's state, from what one token and two take."""
+        """The bytes of a chunk's state, from what two tokens take, and one."""
         llama, sizes = self._llama, []
         batch = llama.llama_batch_init(2, 0, 1)
         batch.n_tokens = 2
         for i in range(2):
             batch.token[i], batch.pos[i], batch.logits[i] = 0, i, i
-            batch.n_seq_id[i], batch.seq_id[i][0] = 1, self._scratch
-        self._remove(self._scratch)
-        decoded = llama.llama_decode(self._ctx, batch)
+            batch.n_seq_id[i], batch.seq_id[i][0] = 1, self._own
+        good = llama.llama_decode(self._ctx, batch) == 0
         llama.llama_batch_free(batch)
-        for tokens in (2, 1):
-            if decoded != 0 or not self._remove(self._scratch, tokens) or not self._holds(0, tokens):
-                self._remove(self._scratch)
-                raise ValueError("this model's memory cannot be cut into chunks of tokens")
-            sizes.append(llama.llama_state_seq_get_size(self._ctx, self._scratch))
-        self._remove(self._scratch)
+        for n in (2, 1):
+            good = good and self._drop_own(n) and self._own_is(0, n)
+            sizes.append(llama.llama_state_seq_get_size(self._ctx, self._own))
+        self._drop_own()
+        if not good:
+            raise ValueError("the memory of this model or context cannot be cut after each token")
         return sizes[1] + (self.chunk_tokens - 1) * (sizes[0] - sizes[1])
