@@ -95,6 +95,15 @@ class LlamaCacheTest(unittest.TestCase):
         self.assertEqual(second.cache.saved_chunks, 2)
         self.assertEqual(self.server().serve(other), 4 * CHUNK)
 
+    def test_a_chunk_after_other_chunks_is_another(self):
+        head, other, tail = prompt(CHUNK), prompt(CHUNK, salt=2), prompt(CHUNK + 1, salt=4)
+        self.server().serve(head + tail)
+        self.assertEqual(self.server().serve(other + tail), 0)
+        for tokens in (head + tail, other + tail):
+            server = self.server()
+            self.assertEqual(server.serve(tokens), 2 * CHUNK)
+            self.assertEqual(server.ctx.kv[0], computed(tokens))
+
     def test_a_token_is_always_left_to_compute(self):
         tokens = prompt(2 * CHUNK)
         self.server().serve(tokens)
@@ -204,6 +213,15 @@ class LlamaCacheTest(unittest.TestCase):
         self.assertEqual(server.serve(tokens), 0)
         self.assertEqual(server.cache.saved_chunks, 3)
         self.assertEqual(self.server().serve(tokens), 3 * CHUNK)
+
+    def test_pages_are_given_back(self):
+        server = self.server(l1_bytes=3 * self.server().cache.block_bytes)
+        for salt in range(5):
+            tokens = prompt(3 * CHUNK, salt)
+            self.assertFalse(server.cache.save(server.ready(tokens), 0), "the sequence has less")
+            self.assertEqual(server.serve(tokens), 0)
+            server.cache.cancel(server.ready(tokens))
+            self.assertEqual(server.serve(tokens[: 2 * CHUNK + 1]), 2 * CHUNK)
 
     def test_cancelled_before_it_is_ready(self):
         server = self.server()

@@ -51,9 +51,9 @@ class FakeLlama:
         return True
 
     def llama_memory_seq_cp(self, ctx, source, to, first, last):
-        ctx.kv[to].update(
-            {p: v for p, v in ctx.kv[source].items() if p >= first and (last < 0 or p < last)}
-        )
+        found = {p: v for p, v in ctx.kv[source].items() if p >= first and (last < 0 or p < last)}
+        assert not found.keys() & ctx.kv[to].keys(), "two cells at one position"
+        ctx.kv[to].update(found)
 
     def llama_memory_seq_pos_min(self, ctx, seq):
         return min(ctx.kv[seq], default=-1)

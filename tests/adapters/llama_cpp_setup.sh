@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+
+# tests/adapters/llama_cpp_setup.sh [FOLDER]
+#
+# Builds llama.cpp, without a GPU, into a virtual environment (build/llama_cpp) for the adapter's test:
+# the package llama-cpp-python from PyPI, of the version that is tested with. Takes minutes the first
+# time, and nothing if it is there already. The last line is the interpreter, for SLUICE_LLAMA_PYTHON.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+version=0.3.36
+folder=${1:-build/llama_cpp}
+python=$folder/bin/python
+
+there() {
+    [[ -x $python ]] &&
+        [[ $("$python" -c 'import llama_cpp; print(llama_cpp.__version__)' 2>/dev/null) == "$version" ]]
+}
+
+if ! there; then
+    [[ -x $python ]] || python3 -m venv "$folder"
+    # Nothing but the library, and no instructions that only this machine has: compilers' caches keep.
+    flags=(-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF)
+    for part in APP EXAMPLES SERVER TESTS TOOLS; do
+        flags+=("-DLLAMA_BUILD_$part=OFF")
+    done
+    if command -v ccache >/dev/null; then
+        flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    fi
+    # Always these flags: not a wheel that somebody built with others.
+    CMAKE_ARGS="${flags[*]}" "$folder/bin/pip" install --quiet --no-binary llama-cpp-python \
+        "llama-cpp-python==$version"
+    there || { echo "llama_cpp_setup: $python cannot import llama_cpp $version" >&2; exit 1; }
+fi
+realpath --no-symlinks "$python"
