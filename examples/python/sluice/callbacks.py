@@ -42,8 +42,8 @@ def guarded(
     otherwise: Callable[[BaseException], Any],
     convert: Callable[[Any], Any] = lambda result: result,
 ) -> Any:
-    """The function, returning otherwise(error) when it raises, or convert does, which makes C's type
-    of the result. SluiceErrors are answers, and are not reported."""
+    """The function, returning otherwise(error) when it raises, or when convert does, which makes
+    what C takes of the result. SluiceErrors are answers, and are not reported."""
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:

@@ -50,8 +50,8 @@ class KeyList:
 class StoreDriver:
     """A store of yours: override what it has. Called on threads of the library's, several at once.
 
-    Nothing may block: functions start operations, each of which ends by its complete(). Gets end OK,
-    NOT_FOUND (a miss; also one of another size is INVALID_ARGUMENT), DATA_LOSS, UNAVAILABLE or
+    Nothing may block: functions start operations, each of which ends by its complete(). Gets end
+    OK, NOT_FOUND (a miss), INVALID_ARGUMENT (another size), DATA_LOSS, UNAVAILABLE or
     DEADLINE_EXCEEDED; puts OK or RESOURCE_EXHAUSTED. A block is visible when its put has ended;
     blocks never change. What raises SluiceError ends with its code, what raises something else with
     INTERNAL.
@@ -80,8 +80,8 @@ class StoreDriver:
         raise NotImplementedError
 
     def abort(self, op: int) -> None:
-        """The operation is overdue: end it soon. Not overridden: not possible; a get that never ends
-        keeps its memory for ever then, and closing waits for it."""
+        """The operation is overdue: end it soon. Not overridden: not possible; a get that never
+        ends keeps its memory for ever then, and closing waits for it."""
         raise NotImplementedError
 
 

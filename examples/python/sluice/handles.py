@@ -23,7 +23,7 @@ class Handle:
     """A handle of the library's. Close it, or use `with`.
 
     Any thread may use it. Closing it again is no error; using it afterwards raises SluiceError with
-    NOT_FOUND, as does using it in a forked child. close() may wait, and is refused inside callbacks.
+    NOT_FOUND, as does using it in a forked child. close() may wait, and callbacks may not call it.
     """
 
     _handle: int = 0
@@ -47,7 +47,7 @@ class Handle:
             return
         status = type(self)._close_function(handle)
         if status == Status.NOT_FOUND:
-            # Another thread closes it right now, and lets go when it has; or this is a forked child.
+            # Another thread closes it right now, and lets go then; or this is a forked child.
             self._handle = 0
             return
         check(status)

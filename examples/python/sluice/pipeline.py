@@ -176,7 +176,7 @@ class Pipeline(Handle):
         check(lib.sluice_cancel(self._handle, request))
 
     def release(self, request: int) -> None:
-        """The engine has no more use for the request and its pages. Before an outcome it cancels."""
+        """The engine has no more use for the request and its pages. Before an outcome: cancels."""
         status = lib.sluice_release(self._handle, request)
         if status:
             raise error_of(status)

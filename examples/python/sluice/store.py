@@ -150,8 +150,8 @@ class Store(Handle):
         return [self._ended(raw[i]) for i in range(n.value)]
 
     def wait(self, ticket: int, timeout_s: Optional[float] = None) -> BatchResult:
-        """Waits for one batch and takes it. Raises DEADLINE_EXCEEDED after timeout_s: the batch goes
-        on. Not for a store with a Loop."""
+        """Waits for one batch and takes it. Raises DEADLINE_EXCEEDED after timeout_s: the batch
+        goes on. Not for a store with a Loop."""
         timeout_ns = NEVER if timeout_s is None else max(0, int(timeout_s * 1e9))
         raw = s.sluice_batch_result()
         check(lib.sluice_store_wait(self._handle, ticket, timeout_ns, ctypes.byref(raw)))
