@@ -42,30 +42,32 @@ class LlamaCache:
 
     llama: the module llama_cpp. ctx: with kv_unified; the last of its sequences is the cache's own.
     Its model has attention in all layers (recurrent ones are refused); if with a sliding window,
-    swa_full is on and chunks are not longer. model: bytes that name weights and settings. l1_bytes:
-    for the chunks of requests from submit to save; a cache afterwards. l2_bytes: between L1 and the
-    store; half of it may be on its way out. options: as of sluice.Pipeline.
+    swa_full is on and chunks are not longer. model: bytes that name weights and settings.
+    host_bytes: half of it for L1, the chunks of requests from submit to save, then a cache; half
+    for L2, of which half may be on its way to the store. options: as of sluice.Pipeline.
     """
 
-    def __init__(self, llama, ctx, store, model, chunk_tokens=128, l1_bytes=512 << 20,
-                 l2_bytes=512 << 20, **options):
+    def __init__(self, llama, ctx, store, model, chunk_tokens=128, host_bytes=1 << 30, **options):
         self._llama, self._ctx, self._memory = llama, ctx, llama.llama_get_memory(ctx)
         self._own, self.chunk_tokens = llama.llama_n_seq_max(ctx) - 1, chunk_tokens
         if self._own < 1 or llama.llama_n_ctx_seq(ctx) != llama.llama_n_ctx(ctx):
             raise ValueError("the context needs kv_unified, and a sequence more than it serves")
         self._state_bytes = self._measure()
         self.block_bytes = _HEADER + self._state_bytes
-        self._slots = l1_bytes // self.block_bytes
-        if min(self._slots, l2_bytes // self.block_bytes) < 1:
-            raise ValueError(f"a chunk takes {self.block_bytes} bytes, more than L1 or L2 has")
+        self._slots = host_bytes // 2 // self.block_bytes
+        if self._slots < 1:
+            raise ValueError(
+                f"a chunk takes {self.block_bytes} bytes, more than half of host_bytes"
+            )
         named = repr((model, getattr(llama, "__version__", ""), self._state_bytes, chunk_tokens))
         self._root = hashlib.sha256(named.encode()).digest()
         l1 = sluice.Region.over(mmap.mmap(-1, self._slots * self.block_bytes), self.block_bytes)
         self._l1 = l1.base
         self._device = sluice.Device.host()
+        options = {"l2_bytes": host_bytes // 2, "write_back_share": 0.5, **options}
         self._pipeline = sluice.Pipeline(
-            [sluice.Group([l1])], self._device, store, block_tokens=chunk_tokens, l2_bytes=l2_bytes,
-            **{"write_back_share": 0.5, **options})
+            [sluice.Group([l1])], self._device, store, block_tokens=chunk_tokens, **options
+        )
         self.event_fd = self._pipeline.event_fd  # readable when poll() has something to do
         self._live, self._saving, self.saved_chunks = {}, {}, 0
 
@@ -82,19 +84,18 @@ class LlamaCache:
         """The names of a prompt's full chunks: each names all tokens up to its end."""
         keys, n = [self._root], self.chunk_tokens
         for i in range(n, len(tokens) + 1, n):
-            chunk = array.array("i", tokens[i - n:i]).tobytes()
+            chunk = array.array("i", tokens[i - n : i]).tobytes()
             keys.append(hashlib.sha256(keys[-1] + chunk).digest())
         return keys[1:]
 
     def submit(self, tokens, **options):
         """Looks a prompt up and loads what there is of it; options as of Pipeline.submit. Returns a
         request: when poll() gives it out, its first `blocks` chunks are on the host."""
-        usable = tokens[:self._slots * self.chunk_tokens]  # more can never be in L1
+        usable = tokens[: self._slots * self.chunk_tokens]  # more can never be in L1
         keys = self.keys_of(usable)
         number = self._pipeline.submit(keys, len(usable), write_back=False, **options)
-        self._live[number] = types.SimpleNamespace(
-            id=number, tokens=tokens, keys=keys, blocks=0, failed=False)
-        return self._live[number]
+        request = types.SimpleNamespace(id=number, tokens=tokens, keys=keys, blocks=0, failed=False)
+        return self._live.setdefault(number, request)
 
     def cancel(self, request):
         """In place of save(): the server has no more use for it."""
@@ -142,8 +143,8 @@ class LlamaCache:
         if not good or not new:
             self._pipeline.release(request.id)
             return False
-        keys = request.keys[new.start:]
-        self._saving[self._pipeline.store_blocks(keys, pages[new.start:new.stop])] = request
+        keys, pages = request.keys[new.start :], pages[new.start : new.stop]
+        self._saving[self._pipeline.store_blocks(keys, pages)] = request
         return True
 
     def _join(self, page, key, i, seq):
@@ -161,8 +162,8 @@ class LlamaCache:
         """Copies chunk i of a sequence to a page."""
         at, first = self._l1 + page * self.block_bytes, i * self.chunk_tokens
         ctypes.memmove(at, _MAGIC + key, _HEADER)
-        last = first + self.chunk_tokens
-        self._llama.llama_memory_seq_cp(self._memory, seq, self._own, first, last)
+        end = first + self.chunk_tokens
+        self._llama.llama_memory_seq_cp(self._memory, seq, self._own, first, end)
         good = self._own_is(first) and self._state(self._llama.llama_state_seq_get_data, at)
         self._drop_own()
         return good
@@ -182,8 +183,7 @@ class LlamaCache:
 
     def _measure(self):
         """The bytes of a chunk's state, from what two tokens take, and one."""
-        llama, sizes = self._llama, []
-        batch = llama.llama_batch_init(2, 0, 1)
+        llama, batch, sizes = self._llama, self._llama.llama_batch_init(2, 0, 1), []
         batch.n_tokens = 2
         for i in range(2):
             batch.token[i], batch.pos[i], batch.logits[i] = 0, i, i

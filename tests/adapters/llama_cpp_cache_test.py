@@ -15,10 +15,10 @@ class Server:
     """A context with the adapter, and the store that it is given."""
 
     def __init__(self, store, model=b"model", chunk=CHUNK, **context):
-        l1 = context.pop("l1_bytes", 1 << 20)
+        host = context.pop("host_bytes", 2 << 20)
         self.llama = FakeLlama()
         self.ctx = FakeContext(**context)
-        self.cache = LlamaCache(self.llama, self.ctx, store, model, chunk, l1, 1 << 20)
+        self.cache = LlamaCache(self.llama, self.ctx, store, model, chunk, host, l2_bytes=1 << 20)
 
     def close(self):
         self.cache.close()
@@ -186,7 +186,9 @@ class LlamaCacheTest(unittest.TestCase):
         short = self.server()
         short.ctx.decode(short.llama, tokens[: CHUNK + 3], 0, 0)
         other = tokens[: CHUNK + 3] + prompt(CHUNK, salt=5)
-        self.assertEqual(short.serve(other, kept=CHUNK + 3), CHUNK + 3, "it had more than is stored")
+        self.assertEqual(
+            short.serve(other, kept=CHUNK + 3), CHUNK + 3, "it had more than is stored"
+        )
 
     def test_a_context_that_is_full(self):
         tokens = prompt(4 * CHUNK + 1)
@@ -209,13 +211,13 @@ class LlamaCacheTest(unittest.TestCase):
 
     def test_a_prompt_longer_than_l1(self):
         tokens = prompt(6 * CHUNK)
-        server = self.server(l1_bytes=3 * self.server().cache.block_bytes)
+        server = self.server(host_bytes=6 * self.server().cache.block_bytes)
         self.assertEqual(server.serve(tokens), 0)
         self.assertEqual(server.cache.saved_chunks, 3)
         self.assertEqual(self.server().serve(tokens), 3 * CHUNK)
 
     def test_pages_are_given_back(self):
-        server = self.server(l1_bytes=3 * self.server().cache.block_bytes)
+        server = self.server(host_bytes=6 * self.server().cache.block_bytes)
         for salt in range(5):
             tokens = prompt(3 * CHUNK, salt)
             self.assertFalse(server.cache.save(server.ready(tokens), 0), "the sequence has less")
@@ -233,7 +235,7 @@ class LlamaCacheTest(unittest.TestCase):
             with self.subTest(options), self.assertRaises(ValueError):
                 Server(self.store, **options)
         with self.assertRaises(ValueError):
-            Server(self.store, l1_bytes=CHUNK)
+            Server(self.store, host_bytes=2 * CHUNK)
 
 
 if __name__ == "__main__":

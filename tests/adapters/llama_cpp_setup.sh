@@ -3,9 +3,9 @@
 
 # tests/adapters/llama_cpp_setup.sh [FOLDER]
 #
-# Builds llama.cpp, without a GPU, into a virtual environment (build/llama_cpp) for the adapter's test:
-# the package llama-cpp-python from PyPI, of the version that is tested with. Takes minutes the first
-# time, and nothing if it is there already. The last line is the interpreter, for SLUICE_LLAMA_PYTHON.
+# Builds llama.cpp, without a GPU, into a virtual environment (build/llama_cpp) for the test of the
+# adapter: llama-cpp-python from PyPI, of the version that is tested with. Takes minutes the
+# first time, and nothing if it is there. The last line is the interpreter, for SLUICE_LLAMA_PYTHON.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,13 +14,14 @@ folder=${1:-build/llama_cpp}
 python=$folder/bin/python
 
 there() {
-    [[ -x $python ]] &&
-        [[ $("$python" -c 'import llama_cpp; print(llama_cpp.__version__)' 2>/dev/null) == "$version" ]]
+    local found
+    found=$("$python" -c 'import llama_cpp; print(llama_cpp.__version__)' 2>/dev/null) &&
+        [[ $found == "$version" ]]
 }
 
 if ! there; then
     [[ -x $python ]] || python3 -m venv "$folder"
-    # Nothing but the library, and no instructions that only this machine has: compilers' caches keep.
+    # Nothing but the library, and no instructions that only this machine has.
     flags=(-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF)
     for part in APP EXAMPLES SERVER TESTS TOOLS; do
         flags+=("-DLLAMA_BUILD_$part=OFF")

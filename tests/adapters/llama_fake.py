@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What llama_cpp offers of contexts, memory and states, without a model: a token's KV is a hash of all
-tokens up to it."""
+"""What llama_cpp offers of contexts, memory and states, without a model: a token's KV is a hash of
+all tokens up to it."""
 
 import ctypes
 import hashlib
@@ -30,7 +30,11 @@ class FakeLlama:
 
     def llama_batch_init(self, n, embd, n_seq_max):
         return SimpleNamespace(
-            n_tokens=0, token=[0] * n, pos=[0] * n, n_seq_id=[0] * n, logits=[0] * n,
+            n_tokens=0,
+            token=[0] * n,
+            pos=[0] * n,
+            n_seq_id=[0] * n,
+            logits=[0] * n,
             seq_id=[[0] * n_seq_max for _ in range(n)],
         )
 
@@ -41,13 +45,17 @@ class FakeLlama:
         for i in range(batch.n_tokens):
             seq = ctx.kv[batch.seq_id[i][0]]
             before = seq.get(batch.pos[i] - 1, b"")
-            seq[batch.pos[i]] = hashlib.sha256(ctx.weights + before + bytes([batch.token[i]])).digest()
+            seq[batch.pos[i]] = hashlib.sha256(
+                ctx.weights + before + bytes([batch.token[i]])
+            ).digest()
         return 0 if ctx.used() <= ctx.cells else 1
 
     def llama_memory_seq_rm(self, ctx, seq, first, last):
         if ctx.recurrent and first > 0:
             return False
-        ctx.kv[seq] = {p: v for p, v in ctx.kv[seq].items() if not (p >= first and (last < 0 or p < last))}
+        ctx.kv[seq] = {
+            p: v for p, v in ctx.kv[seq].items() if not (p >= first and (last < 0 or p < last))
+        }
         return True
 
     def llama_memory_seq_cp(self, ctx, source, to, first, last):
@@ -82,7 +90,9 @@ class FakeLlama:
         if magic != 7 or whole > size or ctx.used() + n > ctx.cells:
             return 0
         for i in range(n):
-            position, _, value = _CELL.unpack_from(data, _HEAD.size + i * (_CELL.size + ctx.padding))
+            position, _, value = _CELL.unpack_from(
+                data, _HEAD.size + i * (_CELL.size + ctx.padding)
+            )
             ctx.kv[seq][position] = value
         return whole
 
@@ -90,8 +100,15 @@ class FakeLlama:
 class FakeContext:
     """What a llama_context holds; `padding` stands for another type of KV."""
 
-    def __init__(self, cells=4096, sequences=3, unified=True, recurrent=False, weights=b"w", padding=0):
-        self.cells, self.sequences, self.unified, self.recurrent = cells, sequences, unified, recurrent
+    def __init__(
+        self, cells=4096, sequences=3, unified=True, recurrent=False, weights=b"w", padding=0
+    ):
+        self.cells, self.sequences, self.unified, self.recurrent = (
+            cells,
+            sequences,
+            unified,
+            recurrent,
+        )
         self.weights, self.padding = weights, padding
         self.kv = [{} for _ in range(sequences)]  # of each sequence, by position
         self.restored = 0  # calls of set_data

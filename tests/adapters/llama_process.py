@@ -3,8 +3,8 @@
 
     llama_process.py MODEL NODE SECRET_FILE STEPS OPTIONS
 
-OPTIONS are a JSON object: those of Engine, and "named", more for the model's fingerprint. STEPS are a
-JSON list; what each gives is printed as a line of JSON:
+OPTIONS are a JSON object: those of Engine, and "named", more for the model's fingerprint. STEPS are
+a JSON list; what each gives is printed as a line of JSON:
 
   {"prefill": TOKENS, "cuts": [...], "seq": N}  the prompt computed in these parts, nothing loaded
   {"serve": TOKENS, "seq": N}   as a server does: load, restore, compute the rest, save
@@ -58,7 +58,12 @@ def compute(engine, tokens, cuts, seq):
 def answer(engine, logits, tokens, seq, **more):
     values = struct.unpack(f"{len(logits) // 4}f", logits)
     digest = hashlib.sha256(logits).hexdigest()
-    return {"digest": digest, "logits": values, "next": greedy(engine, logits, len(tokens), seq), **more}
+    return {
+        "digest": digest,
+        "logits": values,
+        "next": greedy(engine, logits, len(tokens), seq),
+        **more,
+    }
 
 
 def serve(engine, cache, tokens, seq):
@@ -75,8 +80,17 @@ def serve(engine, cache, tokens, seq):
     before = cache.saved_chunks
     cache.save(request, seq, int(1e9 * (computed - restored)))
     wait(cache)
-    return answer(engine, logits, tokens, seq, done=done, saved=cache.saved_chunks - before,
-                  load_s=ready - begin, restore_s=restored - ready, compute_s=computed - restored)
+    return answer(
+        engine,
+        logits,
+        tokens,
+        seq,
+        done=done,
+        saved=cache.saved_chunks - before,
+        load_s=ready - begin,
+        restore_s=restored - ready,
+        compute_s=computed - restored,
+    )
 
 
 def wait_for(cache, tokens):

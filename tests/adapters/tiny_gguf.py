@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a small llama model with random weights as a GGUF file, for tests of llama.cpp.
 
-GGUF: a header, key-value pairs, a directory of tensors, then their data, each tensor at a multiple of
-32 bytes. It has no vocabulary but its size: token ids go in and logits come out.
+GGUF: a header, key-value pairs, a directory of tensors, then their data, each tensor at a multiple
+of 32 bytes. It has no vocabulary but its size: token ids go in and logits come out.
 """
 
 import array
@@ -26,7 +26,9 @@ def _value(value):
     return struct.pack("<II", _U32, value)
 
 
-def write_model(path, seed=1, layers=4, embd=256, heads=8, kv_heads=4, ff=512, vocab=512, context=4096):
+def write_model(
+    path, seed=1, layers=4, embd=256, heads=8, kv_heads=4, ff=512, vocab=512, context=4096
+):
     """Writes it to `path`. The same arguments give the same bytes; another seed, other weights."""
     kv = embd // heads * kv_heads
     pairs = {
@@ -44,7 +46,11 @@ def write_model(path, seed=1, layers=4, embd=256, heads=8, kv_heads=4, ff=512, v
         "tokenizer.ggml.model": "none",
     }
     # A tensor's shape, the fastest dimension first.
-    shapes = {"token_embd.weight": (embd, vocab), "output_norm.weight": (embd,), "output.weight": (embd, vocab)}
+    shapes = {
+        "token_embd.weight": (embd, vocab),
+        "output_norm.weight": (embd,),
+        "output.weight": (embd, vocab),
+    }
     for i in range(layers):
         for name, shape in (
             ("attn_norm", (embd,)),
@@ -83,5 +89,7 @@ def write_model(path, seed=1, layers=4, embd=256, heads=8, kv_heads=4, ff=512, v
             else:
                 # Uniform, with the deviation that keeps activations of about unit size.
                 bound = (3 / shape[0]) ** 0.5
-                data = array.array("f", (rng.uniform(-bound, bound) for _ in range(size(shape) // 4)))
+                data = array.array(
+                    "f", (rng.uniform(-bound, bound) for _ in range(size(shape) // 4))
+                )
             file.write(data.tobytes() + bytes(padding(size(shape))))
