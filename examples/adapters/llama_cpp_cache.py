@@ -41,8 +41,8 @@ class LlamaCache:
     """The KV of one llama_context. Use it on the context's thread.
 
     llama: the module llama_cpp. ctx: with kv_unified; the last of its sequences is the cache's own.
-    Its model has attention in all layers (recurrent ones are refused); if with a sliding window,
-    swa_full is on and chunks are not longer. model: bytes that name weights and settings.
+    Its model has attention in all layers (recurrent ones are refused); if with a sliding window, it
+    saves with swa_full and chunks that are not longer. model: bytes that name weights and settings.
     host_bytes: half of it for L1, the chunks of requests from submit to save, then a cache; half
     for L2, of which half may be on its way to the store. options: as of sluice.Pipeline.
     """

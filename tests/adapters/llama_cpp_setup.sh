@@ -26,10 +26,7 @@ if ! there; then
     for part in APP EXAMPLES SERVER TESTS TOOLS; do
         flags+=("-DLLAMA_BUILD_$part=OFF")
     done
-    if command -v ccache >/dev/null; then
-        flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-    fi
-    # Always these flags: not a wheel that somebody built with others.
+    # From source, whatever wheels there are: with these flags. pip keeps what it has built.
     CMAKE_ARGS="${flags[*]}" "$folder/bin/pip" install --quiet --no-binary llama-cpp-python \
         "llama-cpp-python==$version"
     there || { echo "llama_cpp_setup: $python cannot import llama_cpp $version" >&2; exit 1; }

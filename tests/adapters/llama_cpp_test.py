@@ -151,6 +151,25 @@ class LlamaTest(unittest.TestCase):
         self.assertEqual((served["done"], served["saved"]), (0, 3))
         self.same(served, full)
 
+    def test_sliding_windows(self):
+        model = self.model.with_name("window.gguf")
+        write_model(model, window=CHUNK)
+        tokens = prompt(20 * CHUNK + 9, 1)
+        steps = {"serve": tokens}, {"clear": True}, {"prefill": tokens, "cuts": [0, 20 * CHUNK]}
+        # Of the first chunks, what no later token attends to is gone already.
+        served, _, full = self.run_process(*steps, model=model, swa_full=False)
+        self.assertEqual((served["done"], served["saved"]), (0, 0))
+        self.same(served, full)
+        served, _, full = self.run_process(*steps, model=model)
+        self.assertEqual((served["done"], served["saved"]), (0, 20))
+        for swa_full in (True, False):
+            restored, *_ = self.run_process(*steps, model=model, swa_full=swa_full)
+            self.assertEqual((restored["done"], restored["saved"]), (20 * CHUNK, 0))
+            self.same(restored, full)
+        write_model(model, window=CHUNK - 1)  # of such a chunk llama.cpp drops the first token
+        served, *_ = self.run_process(*steps, model=model)
+        self.assertEqual((served["done"], served["saved"]), (0, 0))
+
     def test_a_node_that_is_gone(self):
         tokens = prompt(2 * CHUNK + 1, 1)
         self.node.end()

@@ -14,7 +14,7 @@ def _quiet(level, text, user):
 class Engine:
     """One model and one context. The last of `sequences` is left to a cache."""
 
-    def __init__(self, model, sequences=2, context=4096, flash=True, unified=True):
+    def __init__(self, model, sequences=2, context=4096, flash=True, unified=True, swa_full=True):
         llama_cpp.llama_log_set(_quiet, None)
         llama_cpp.llama_backend_init()
         model_params = llama_cpp.llama_model_default_params()
@@ -28,6 +28,7 @@ class Engine:
         params.n_threads = params.n_threads_batch = 1
         params.flash_attn_type = 1 if flash else 0
         params.kv_unified = unified
+        params.swa_full = swa_full
         self.ctx = llama_cpp.llama_init_from_model(self._model, params)
         assert self.ctx, "no context"
         self._memory = llama_cpp.llama_get_memory(self.ctx)

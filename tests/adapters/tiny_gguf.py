@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a small llama model with random weights as a GGUF file, for tests of llama.cpp.
+"""Writes small models with random weights as GGUF files, for tests of llama.cpp.
 
 GGUF: a header, key-value pairs, a directory of tensors, then their data, each tensor at a multiple
 of 32 bytes. It has no vocabulary but its size: token ids go in and logits come out.
@@ -27,30 +27,33 @@ def _value(value):
 
 
 def write_model(
-    path, seed=1, layers=4, embd=256, heads=8, kv_heads=4, ff=512, vocab=512, context=4096
+    path, seed=1, window=0, layers=4, embd=256, heads=8, kv_heads=4, ff=512, vocab=512, context=4096
 ):
-    """Writes it to `path`. The same arguments give the same bytes; another seed, other weights."""
-    kv = embd // heads * kv_heads
+    """Writes one to `path`: a llama, or, with a window, a gemma2 whose every other layer attends to
+    so many tokens. The same arguments give the same bytes; another seed, other weights."""
+    arch = "gemma2" if window else "llama"
+    head, kv = embd // heads, embd // heads * kv_heads
     pairs = {
-        "general.architecture": "llama",
+        "general.architecture": arch,
         "general.name": f"random-{seed}",
-        "llama.context_length": context,
-        "llama.embedding_length": embd,
-        "llama.block_count": layers,
-        "llama.feed_forward_length": ff,
-        "llama.attention.head_count": heads,
-        "llama.attention.head_count_kv": kv_heads,
-        "llama.attention.layer_norm_rms_epsilon": 1e-5,
-        "llama.rope.dimension_count": embd // heads,
-        "llama.vocab_size": vocab,
+        f"{arch}.context_length": context,
+        f"{arch}.embedding_length": embd,
+        f"{arch}.block_count": layers,
+        f"{arch}.feed_forward_length": ff,
+        f"{arch}.attention.head_count": heads,
+        f"{arch}.attention.head_count_kv": kv_heads,
+        f"{arch}.attention.layer_norm_rms_epsilon": 1e-5,
+        f"{arch}.rope.dimension_count": head,
+        f"{arch}.vocab_size": vocab,
         "tokenizer.ggml.model": "none",
     }
+    if window:
+        pairs[f"{arch}.attention.key_length"] = pairs[f"{arch}.attention.value_length"] = head
+        pairs[f"{arch}.attention.sliding_window"] = window
     # A tensor's shape, the fastest dimension first.
-    shapes = {
-        "token_embd.weight": (embd, vocab),
-        "output_norm.weight": (embd,),
-        "output.weight": (embd, vocab),
-    }
+    shapes = {"token_embd.weight": (embd, vocab), "output_norm.weight": (embd,)}
+    if not window:
+        shapes["output.weight"] = (embd, vocab)
     for i in range(layers):
         for name, shape in (
             ("attn_norm", (embd,)),
@@ -64,6 +67,8 @@ def write_model(
             ("ffn_up", (embd, ff)),
         ):
             shapes[f"blk.{i}.{name}.weight"] = shape
+        for name in ("post_attention_norm", "post_ffw_norm") if window else ():
+            shapes[f"blk.{i}.{name}.weight"] = (embd,)
 
     def size(shape):
         count = 4
@@ -74,15 +79,15 @@ def write_model(
     def padding(offset):
         return -offset % _ALIGNMENT
 
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(pairs))
-    head += b"".join(_string(key) + _value(value) for key, value in pairs.items())
+    start = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(pairs))
+    start += b"".join(_string(key) + _value(value) for key, value in pairs.items())
     offset = 0
     for name, shape in shapes.items():
-        head += _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset)
+        start += _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset)
         offset += size(shape) + padding(size(shape))
     rng = random.Random(seed)
     with open(path, "wb") as file:
-        file.write(head + bytes(padding(len(head))))
+        file.write(start + bytes(padding(len(start))))
         for shape in shapes.values():
             if len(shape) == 1:
                 data = array.array("f", [1.0] * shape[0])  # a norm's weights
