@@ -16,9 +16,10 @@ class Server:
 
     def __init__(self, store, model=b"model", chunk=CHUNK, **context):
         host = context.pop("host_bytes", 2 << 20)
+        options = {"l2_bytes": 1 << 20, **context.pop("options", {})}
         self.llama = FakeLlama()
         self.ctx = FakeContext(**context)
-        self.cache = LlamaCache(self.llama, self.ctx, store, model, chunk, host, l2_bytes=1 << 20)
+        self.cache = LlamaCache(self.llama, self.ctx, store, model, chunk, host, **options)
 
     def close(self):
         self.cache.close()
@@ -208,6 +209,19 @@ class LlamaCacheTest(unittest.TestCase):
         self.assertEqual(server.ctx.kv[2], {})
         self.assertEqual(self.store.exists(server.cache.keys_of(tokens)).succeeded, 0)
         self.assertEqual(server.serve(tokens), 0)
+
+    def test_a_request_that_failed_is_a_miss(self):
+        tokens = prompt(3 * CHUNK + 1)
+        server = self.server(options={"fail_on_loss": True})
+        keys = server.cache.keys_of(tokens)
+        self.store.put(keys, [b"of another size"] * len(keys))
+        request = server.ready(tokens)
+        self.assertTrue(request.failed)
+        self.assertEqual(server.cache.restore(request, 0), 0)
+        self.assertEqual(server.cache.restore(request, 0, kept_tokens=5), 5)
+        self.assertFalse(server.cache.save(request, 0))
+        server.cache.cancel(request)
+        self.assertFalse(server.cache.busy())
 
     def test_a_prompt_longer_than_l1(self):
         tokens = prompt(6 * CHUNK)

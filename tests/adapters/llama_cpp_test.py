@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,7 +30,8 @@ class Node:
         self.secret.write_text("a secret of the test's\n")
         self.secret.chmod(0o600)
         self._process = subprocess.Popen(
-            [COMMAND, "node", "--memory", "256MiB", "--secret-file", str(self.secret)],
+            [COMMAND, "node", "--listen", "tcp://127.0.0.1:0", "--memory", "256MiB"]
+            + ["--secret-file", str(self.secret)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -39,7 +39,7 @@ class Node:
         self.address = line.split("serving ", 1)[1].strip()
 
     def end(self):
-        self._process.send_signal(signal.SIGKILL)
+        self._process.kill()
         self._process.wait()
         self._process.stdout.close()
 
@@ -62,7 +62,7 @@ class LlamaTest(unittest.TestCase):
 
     def setUp(self):
         self.node = Node(pathlib.Path(self.folder.name))
-        self.addCleanup(lambda: self.node.end())
+        self.addCleanup(self.node.end)
 
     def run_process(self, *steps, model=None, **options):
         """A serving process; its answers, when it has ended."""
@@ -178,7 +178,6 @@ class LlamaTest(unittest.TestCase):
         )
         self.assertEqual((served["done"], served["saved"]), (0, 0))
         self.same(served, full)
-        self.node = Node(pathlib.Path(self.folder.name))
 
     def test_a_context_without_a_unified_cache_is_refused(self):
         with self.assertRaisesRegex(AssertionError, "ValueError: the context needs kv_unified"):
