@@ -27,7 +27,7 @@ rank_value fifo_policy::do_rank(const request_view& r, stage_id, time_point) noe
 }
 
 rank_value external_policy::do_rank(const request_view& r, stage_id, time_point) noexcept {
-    return r.rank;
+    return {r.rank, r.tier};
 }
 
 rank_value sjf_pt_policy::do_rank(const request_view& r, stage_id, time_point) noexcept {

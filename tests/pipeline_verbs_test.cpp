@@ -72,6 +72,52 @@ TEST_CASE("a miss is a lookup that found nothing") {
     r.close();
 }
 
+TEST_CASE("who asks is told what lookup found, before anything else") {
+    rig r(engine_shape());
+    r.fill(1, 6);
+    r.open(r.options());
+    const request_handle h = r.submit(1, 8, 16, [](request_spec& q) { q.tell_lookup = true; });
+    const request_handle miss = r.submit(100, 2, 16, [](request_spec& q) { q.tell_lookup = true; });
+    REQUIRE(r.pipe->bind(h, slots(0, 9)).ok());
+    std::vector<event_kind> kinds;
+    for (const request_event& e : r.run()) {
+        if (e.request == h) {
+            kinds.push_back(e.kind);
+            CHECK(e.blocks == 6);
+        } else if (e.kind == event_kind::looked_up) {
+            CHECK(e.request == miss);
+            CHECK(e.blocks == 0);
+        }
+    }
+    CHECK(kinds == std::vector{event_kind::looked_up, event_kind::ready});
+    r.close();
+}
+
+TEST_CASE("a rank of the engine's own has a tier, which goes before its value") {
+    rig::shape s = engine_shape();
+    s.link_rate = 4096 * 10;  // ten blocks a second
+    rig r(s);
+    r.fill(1, 12);
+    pipeline_options o = r.options();
+    o.policy = *make_policy("external");
+    o.fetch = {1, 4 * mib};
+    r.open(std::move(o));
+    const auto none = [](request_spec& q) { q.rank = {1, rank_tier::hopeless}; };
+    const request_handle late = r.submit(1, 4, 16, none);
+    const request_handle normal = r.submit(5, 4, 16, [](request_spec& q) { q.rank = 7; });
+    const request_handle hurried = r.submit(9, 4, 16, none);
+    REQUIRE(r.pipe->set_rank(hurried, {9, rank_tier::overdue}).ok());
+    for (const request_handle h : {late, normal, hurried}) {
+        REQUIRE(r.pipe->bind(h, slots(h.index * 5, 5)).ok());
+    }
+    std::vector<request_handle> order;
+    for (const request_event& e : r.run()) {
+        order.push_back(e.request);
+    }
+    CHECK(order == std::vector{hurried, normal, late});
+    r.close();
+}
+
 TEST_CASE("detach ends the wait with what has arrived") {
     rig::shape s = engine_shape();
     s.link_rate = 4096 * 10;  // ten blocks a second

@@ -6,7 +6,7 @@
 // is told:
 //   --l2-adapter '{"type": "native_plugin", "module_path": "sluice_lmcache",
 //                  "class_name": "SluiceConnector", "adapter_params": {
-//                      "nodes": "tcp://a:7070,tcp://b:7070", "secret_file": "/etc/sluice.secret"}}'
+//                      "nodes": "tcp://a:7070,tcp://b:7070", "secret_file": "/etc/secret"}}'
 #pragma once
 
 #include <array>
@@ -15,50 +15,47 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <connector_interface.h>
 #include <connector_types.h>
 
-#include <sluice/sluice.h>
+#include "adapter_store.hpp"
 
 namespace sluice_adapters {
 
-struct lmcache_options {
-    std::string nodes = "memory";   // or "tcp://host:port,...": memory nodes
-    std::string secret_file;        // what clients and nodes share
-    std::string name_space;         // blocks of others are not seen
-    std::uint32_t replicas = 0;     // nodes that each block is put to; 0: 1
-    std::uint32_t connections = 0;  // for data, per node; 0: 1
-    std::uint64_t capacity = 0;     // "memory": bytes of blocks; 0: 1 GiB
-};
-
 /// Any thread may call any member, several at once; only close() waits. Nothing here knows of
-/// Python: bytes move on Sluice's threads, by address.
+/// Python: bytes move on Sluice's threads, by address. What a submit throws, std::runtime_error:
+/// lists of different lengths, no keys, closed, 65536 batches under way; nothing is done then.
 class lmcache_connector final : public lmcache::connector::IStorageConnector {
+    using names = std::vector<std::string>;
+    using buffers = std::vector<void*>;
+    using lengths = std::vector<std::size_t>;
+
  public:
-    /// Throws std::runtime_error: an option, or the secret's file.
-    explicit lmcache_connector(const lmcache_options& options);
-    lmcache_connector(const lmcache_connector&) = delete;
-    lmcache_connector& operator=(const lmcache_connector&) = delete;
+    explicit lmcache_connector(const store_options& options);  // throws std::runtime_error
     ~lmcache_connector() override { close(); }
 
     /// Level triggered: readable while completions wait. -1 after close().
     int event_fd() const override { return fd_.load(); }
 
-    // Each returns the future id that its completion has. Throws std::runtime_error: lists of
-    // different lengths, no keys, closed, or 65536 batches under way; nothing is done then. A
-    // length that is not the stored block's fails that key alone.
-    std::uint64_t submit_batch_get(const std::vector<std::string>& keys,
-                                   const std::vector<void*>& bufs,
-                                   const std::vector<std::size_t>& lens,
-                                   std::size_t batch_chunk_num_bytes) override;
-    std::uint64_t submit_batch_set(const std::vector<std::string>& keys,
-                                   const std::vector<void*>& bufs,
-                                   const std::vector<std::size_t>& lens,
-                                   std::size_t batch_chunk_num_bytes) override;
-    std::uint64_t submit_batch_exists(const std::vector<std::string>& keys) override;
-    std::uint64_t submit_batch_delete(const std::vector<std::string>& keys) override;
+    // A length that is not the stored block's fails that key alone.
+    std::uint64_t submit_batch_get(const names& keys, const buffers& bufs, const lengths& lens,
+                                   std::size_t) override {
+        return start(SLUICE_BATCH_GET, keys, bufs, lens);
+    }
+    std::uint64_t submit_batch_set(const names& keys, const buffers& bufs, const lengths& lens,
+                                   std::size_t) override {
+        return start(SLUICE_BATCH_PUT, keys, bufs, lens);
+    }
+    std::uint64_t submit_batch_exists(const names& keys) override {
+        return start(SLUICE_BATCH_EXISTS, keys, buffers(keys.size()), lengths(keys.size()));
+    }
+    /// Says what was there: looks first, and removes when the lookup is drained.
+    std::uint64_t submit_batch_delete(const names& keys) override {
+        return start(SLUICE_BATCH_REMOVE, keys, buffers(keys.size()), lengths(keys.size()));
+    }
 
     /// Oldest end first. Empty, if the descriptor was readable for the first half of a delete.
     std::vector<lmcache::connector::Completion> drain_completions() override;
@@ -67,23 +64,23 @@ class lmcache_connector final : public lmcache::connector::IStorageConnector {
     void close() override;
 
  private:
-    using key = std::array<unsigned char, 32>;
     struct batch {
-        std::vector<key> keys;
-        std::vector<void*> memory;
+        std::vector<std::array<unsigned char, 32>> keys;
+        buffers memory;
         std::vector<std::uint64_t> bytes;
         std::vector<sluice_status> results;
         bool deletes = false;
         std::vector<std::uint8_t> found;  // of a delete that has looked its keys up
     };
 
-    std::uint64_t start(std::uint32_t kind, const std::vector<std::string>& keys,
-                        const std::vector<void*>* bufs, const std::vector<std::size_t>* lens,
-                        bool deletes = false);
+    lmcache_connector(sluice_store* store, std::string name_space)
+        : store_(store), name_space_(std::move(name_space)) {}
+    std::uint64_t start(std::uint32_t kind, const names& keys, const buffers& bufs,
+                        const lengths& lens);
     sluice_status submit(std::uint64_t id, batch& b, std::uint32_t kind);
     bool finish(const sluice_batch_result& ended, lmcache::connector::Completion& out);
 
-    sluice_store* store_ = nullptr;
+    sluice_store* const store_;
     const std::string name_space_;
     std::atomic<int> fd_{-1};
     std::atomic<bool> closed_{false};

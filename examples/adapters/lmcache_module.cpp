@@ -15,7 +15,7 @@ PYBIND11_MODULE(sluice_lmcache, m) {
         .def(pybind11::init([](std::string nodes, std::string secret_file, std::string name_space,
                                std::uint32_t replicas, std::uint32_t connections,
                                std::uint64_t capacity) {
-                 return std::make_unique<lmcache_connector>(sluice_adapters::lmcache_options{
+                 return std::make_unique<lmcache_connector>(sluice_adapters::store_options{
                      std::move(nodes), std::move(secret_file), std::move(name_space), replicas,
                      connections, capacity});
              }),

@@ -7,7 +7,7 @@ and examples/python are on PYTHONPATH; SLUICE_LIBRARY names libsluice.so. SGLang
     --enable-hierarchical-cache --hicache-mem-layout page_first
     --hicache-storage-backend dynamic --hicache-storage-backend-extra-config '{
         "backend_name": "sluice", "module_path": "sglang_hicache", "class_name": "SluiceStorage",
-        "interface_v1": 1, "nodes": "tcp://a:7070,tcp://b:7070", "secret_file": "/etc/sluice.secret"}'
+        "interface_v1": 1, "nodes": "tcp://a:7070,tcp://b:7070", "secret_file": "/etc/secret"}'
 
 Further keys: namespace, replicas, connections, capacity (see open_store), timeout_s.
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """vLLM's KV offloading over Sluice: a SecondaryTierManager.
 
-Written against vLLM 0.26 (vllm/v1/kv_offload/tiering/base.py). Runs with 0.22's interface too, where
-lookup answers True, False or None, and with the later one, where jobs name chunk_ids. This folder
-and examples/python are on PYTHONPATH; SLUICE_LIBRARY names libsluice.so. vLLM is told:
+Written against vLLM 0.33.0 (vllm/v1/kv_offload/tiering/base.py); runs with 0.22's interface too,
+where lookup answers True, False or None. This folder and examples/python are on PYTHONPATH;
+SLUICE_LIBRARY names libsluice.so. vLLM is told:
 
     --kv-transfer-config '{"kv_connector": "OffloadingConnector", "kv_role": "kv_both",
         "kv_connector_extra_config": {
@@ -11,12 +11,10 @@ and examples/python are on PYTHONPATH; SLUICE_LIBRARY names libsluice.so. vLLM i
             "secondary_tiers": [{
                 "type": "SluiceTier", "module_path": "vllm_tier",
                 "namespace": "llama-3.1-70b bf16 tp4",
-                "nodes": "tcp://a:7070,tcp://b:7070", "secret_file": "/etc/sluice.secret"}]}}'
+                "nodes": "tcp://a:7070,tcp://b:7070", "secret_file": "/etc/secret"}]}}'
 
-vLLM that has no module_path yet finds the tier as type "sluice", by an entry point of the group
-vllm.general_plugins that names vllm_tier:register. Further keys: see open_store.
-
-A block of the primary tier, with the parts of all ranks, is one block of Sluice.
+Without module_path: type "sluice", and an entry point vllm.general_plugins, vllm_tier:register.
+Further keys: see open_store. A chunk of the primary tier, parts of all ranks, is one block.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ if hasattr(base, "LookupResult"):
 else:
     HIT, MISS, RETRY = True, False, None
 
-#: Since then vLLM keeps what came of a load that failed in part.
+#: vLLM keeps what came of a load that failed in part.
 TELLS_PARTS = "successful_keys" in {field.name for field in dataclasses.fields(JobResult)}
 
 
@@ -54,13 +52,14 @@ class SluiceTier(SecondaryTierManager):
         primary_kv_view: memoryview,
         tier_type: str,
         namespace: str = "",
+        backpressure_detector: Any = None,
         **store: Any,
     ) -> None:
         """namespace: the model, its KV's type and how it is sharded; required, as blocks of another
         would be taken for one's own. store: as open_store."""
-        super().__init__(
-            offloading_spec=offloading_spec, primary_kv_view=primary_kv_view, tier_type=tier_type
-        )
+        detector = backpressure_detector
+        late = {} if detector is None else {"backpressure_detector": detector}
+        super().__init__(offloading_spec, primary_kv_view, tier_type, **late)
         if not namespace:
             raise ValueError("a tier of Sluice needs a namespace")
         if primary_kv_view.ndim != 2 or primary_kv_view.readonly:
@@ -193,7 +192,5 @@ def register() -> None:
     """For an entry point; vLLM may call it several times in a process."""
     from vllm.v1.kv_offload.tiering.factory import SecondaryTierFactory
 
-    try:
+    if "sluice" not in SecondaryTierFactory._registry:
         SecondaryTierFactory.register_tier("sluice", "vllm_tier", "SluiceTier")
-    except ValueError:
-        pass  # done before

@@ -5,7 +5,8 @@
     SLUICE_LIBRARY=.../libsluice.so python3 asyncio_engine.py [--requests N] [--runs N]
 
 Events: N requests, 256 at a time, each loaded by `await`, "computed" and released by the loop.
-Says how many events the loop takes per second.
+Says how many events the loop takes per second, and what CPU time its thread spends on each:
+submission, event, "computation", release.
 
 Bytes: N requests are submitted at once and loaded over a link of 0.25 GB/s, then over one without a
 limit, twice each: an asyncio loop takes the events as they come; nobody takes any until all is
@@ -91,16 +92,16 @@ async def serve(pipe: aio.AsyncPipeline, numbers: Iterator[int], rig: Rig) -> No
         pipe.pipeline.release(event.request)
 
 
-async def events_per_second(requests: int) -> float:
-    """Of the loop above."""
+async def run_loop(requests: int) -> tuple[float, float]:
+    """Events per second of the loop above, and seconds of CPU that its thread takes for each."""
     rig = Rig(requests, slots=4 * AT_ONCE)
     async with aio.AsyncPipeline(rig.pipeline) as pipe:
         numbers = iter(range(requests))
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.thread_time()
         await asyncio.gather(*[serve(pipe, numbers, rig) for _ in range(AT_ONCE)])
-        seconds = time.perf_counter() - begin
+        seconds, cpu = time.perf_counter() - begin, time.thread_time() - cpu
     rig.close()
-    return requests / seconds
+    return requests / seconds, cpu / requests
 
 
 async def take_events(rig: Rig, requests: int) -> list[int]:
@@ -108,17 +109,17 @@ async def take_events(rig: Rig, requests: int) -> list[int]:
     taken: list[int] = []
     all_taken = asyncio.Event()
 
-    def on_event(event: sluice.Event) -> None:
-        assert event.kind == sluice.EventKind.READY and event.blocks == 1
-        taken.append(event.request)
+    def take() -> None:
+        for event in rig.pipeline.poll():
+            assert event.kind == sluice.EventKind.READY and event.blocks == 1
+            taken.append(event.request)
         if len(taken) == requests:
             all_taken.set()
 
-    loop = asyncio.get_running_loop()
     fd = rig.pipeline.event_fd()
-    loop.add_reader(fd, lambda: [on_event(event) for event in rig.pipeline.poll()])
+    asyncio.get_running_loop().add_reader(fd, take)
     await all_taken.wait()
-    loop.remove_reader(fd)
+    asyncio.get_running_loop().remove_reader(fd)
     return taken
 
 
@@ -136,13 +137,13 @@ def bytes_per_second(requests: int, limit: float, take: bool) -> float:
     copied = rig.pipeline.stats().copied_bytes
     assert copied == requests * BLOCK_BYTES
     rig.close()
-    return copied / ((end - begin) * 1e-9)
+    return float(copied / ((end - begin) * 1e-9))
 
 
 def spread(values: list[float], unit: float) -> str:
     """Median (smallest to largest)."""
     low, middle, high = (v / unit for v in (min(values), statistics.median(values), max(values)))
-    return f"{middle:8.2f} ({low:.2f} to {high:.2f})"
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def main() -> None:
@@ -156,8 +157,9 @@ def main() -> None:
 
     print(f"sluice {sluice.version()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     print(f"{requests} requests of {BLOCK_BYTES // 1024} KiB, {runs} runs")
-    rates = [asyncio.run(events_per_second(requests)) for _ in range(runs)]
-    print(f"events, thousands per second:           {spread(rates, 1e3)}")
+    figures = [asyncio.run(run_loop(requests)) for _ in range(runs)]
+    print(f"events, thousands per second: {spread([rate for rate, _ in figures], 1e3)}")
+    print(f"CPU of its thread per event, us: {spread([cpu for _, cpu in figures], 1e-6)}")
     for limit, name in ((0.25e9, "link of 0.25 GB/s"), (0.0, "no limit")):
         # Turn by turn, so that what else the machine does hits both.
         pairs = [
@@ -165,7 +167,7 @@ def main() -> None:
         ]
         untaken, taken = ([pair[i] for pair in pairs] for i in (0, 1))
         print(f"{name}, GB/s, nobody takes events: {spread(untaken, 1e9)}")
-        print(f"{name}, GB/s, asyncio takes them:  {spread(taken, 1e9)}")
+        print(f"{name}, GB/s, asyncio takes them: {spread(taken, 1e9)}")
 
 
 if __name__ == "__main__":

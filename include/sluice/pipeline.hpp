@@ -122,9 +122,10 @@ struct request_spec {
     std::int32_t priority = 0;
     std::uint32_t tenant = 0;
     double tenant_weight = 1;
-    double rank = 0;           ///< the engine's own, for the policy `external`; smaller goes first
+    rank_value rank;           ///< the engine's own, for the policy `external`; smaller goes first
     duration load_timeout{0};  ///< zero: the pipeline's
     bool write_back = true;    ///< computed blocks go to L2 and the store
+    bool tell_lookup = false;  ///< send `looked_up`
     void* user = nullptr;      ///< comes back in events and compute jobs
 };
 
@@ -143,6 +144,9 @@ enum class event_kind : std::uint8_t {
     /// the engine's it always comes after `compute_done` (unless `write_back` is off): wait for it
     /// before they are used for anything else.
     stored,
+    /// If the request asked for it; before its other events. `blocks`: the usable prefix that
+    /// lookup found.
+    looked_up,
 };
 
 /// True for the kinds of which every request gets exactly one.
@@ -259,7 +263,7 @@ class pipeline {
     absl::Status cancel(request_handle request);
 
     /// Gives the request another rank of the engine's own. \return kInvalidArgument: NaN.
-    absl::Status set_rank(request_handle request, double rank);
+    absl::Status set_rank(request_handle request, rank_value rank);
 
     /// Stores blocks that are in L1, for example generated ones, from these pages, which must not
     /// change before the handle's `stored` event says how many were stored. Blocks that the store

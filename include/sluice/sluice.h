@@ -574,6 +574,7 @@ SLUICE_API sluice_status sluice_pipeline_close(sluice_pipeline* pipeline) SLUICE
  * ------------------------------------------------------------------------------------------ */
 
 #define SLUICE_REQUEST_NO_WRITE_BACK 1u /* computed blocks are not stored */
+#define SLUICE_REQUEST_TELL_LOOKUP 2u   /* send SLUICE_EVENT_LOOKED_UP */
 
 typedef struct sluice_request {
     uint32_t struct_size;
@@ -707,6 +708,9 @@ SLUICE_API sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_
    sluice_compute_done, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it before you use the pages
    for anything else. */
 #define SLUICE_EVENT_STORED 8u
+/* If the request asked for it; before its other events. `blocks`: the usable prefix that lookup
+   found, as sluice_query tells too. */
+#define SLUICE_EVENT_LOOKED_UP 9u
 
 #define SLUICE_EVENT_BUSY                                                       \
     1u /* in flags of an outcome: a transfer or computation may still touch the \
@@ -818,8 +822,10 @@ SLUICE_API sluice_status sluice_metrics(sluice_pipeline* pipeline, char* buffer,
  *   scheduler: sluice_plan_export        -> worker: sluice_plan_import
  *   worker: sluice_worker_report_export  -> sluice_report_merge -> scheduler: sluice_report_import
  *
- * Over the ranks: hits and loaded blocks are the smallest; a request is ready when it is ready at
- * all; it has failed if it failed at one.
+ * Over the ranks: hits and loaded blocks are the smallest; pages are wanted when one rank wants
+ * them; a request is ready when it is ready at all, and has failed if it failed at one and has
+ * ended at all. At the planner blocks count as missing (sluice_query) until then. With `fair(...)`
+ * tenants share at the workers, whose policy is then "fair(external)".
  */
 
 typedef struct sluice_planner_options {
@@ -847,7 +853,8 @@ SLUICE_API sluice_status sluice_planner_open(const sluice_planner_options* optio
                                              sluice_pipeline** out) SLUICE_NOEXCEPT;
 
 /**
- * What has been decided since the last export that fitted. Calls the policy.
+ * What has been decided since the last export that fitted; once per step of the engine, also when
+ * nothing was asked for, as ranks may change by themselves. Calls the policy.
  * @param needed  bytes that it takes; 0: nothing to tell. SLUICE_E_TRUNCATED if capacity is less:
  *                nothing is lost, call again.
  * @return SLUICE_E_FAILED_PRECONDITION: not a planner.
@@ -856,7 +863,7 @@ SLUICE_API sluice_status sluice_plan_export(sluice_pipeline* planner, void* buff
                                             uint64_t capacity, uint64_t* needed) SLUICE_NOEXCEPT;
 
 /**
- * Carries out a plan at a worker. Plans come in order, each once.
+ * Carries out a plan at a worker. Plans come in order, each once; an empty one is none.
  * @param key_suffix  bytes that are appended to every key, so that ranks name their own blocks; may
  *                    be NULL with suffix_size 0. Keys and suffix together have at most 32 bytes.
  * @return SLUICE_OK, whatever becomes of single requests (the report tells);
@@ -869,9 +876,9 @@ SLUICE_API sluice_status sluice_plan_import(sluice_pipeline* worker, const void*
                                             uint32_t suffix_size) SLUICE_NOEXCEPT;
 
 /**
- * What has happened at a worker since the last export that fitted; sluice_event_fd says when there
- * is something. As sluice_plan_export otherwise. A pipeline that has imported a plan serves plans
- * only: sluice_submit and sluice_poll are refused.
+ * What has happened at a worker since the last export that fitted; call it after each import and
+ * when sluice_event_fd is readable. As sluice_plan_export otherwise. A pipeline that has imported a
+ * plan serves plans only: calls that name or take requests are refused.
  * @param rank  whose report it is: 0 up to `workers` - 1 of the planner.
  */
 SLUICE_API sluice_status sluice_worker_report_export(sluice_pipeline* worker, uint32_t rank,

@@ -121,7 +121,7 @@ class batch_queue {
     std::vector<std::uint64_t> cancelled_;
     std::uint64_t next_ticket_ = 1;
     std::uint32_t live_ = 0;  // batches that have not ended
-    bool woken_ = false;  // nobody may wait any more
+    bool woken_ = false;      // nobody may wait any more
     bool closing_ = false;
     bool turn_posted_ = false;
     sluice::detail::readable_event readable_;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <sluice/base/status.hpp>
@@ -23,25 +24,38 @@ namespace sluice::capi {
 
 namespace {
 
-/// Runs `body(pipeline)` for a live handle.
-template <class Body>
+/// Who may call: everybody, or not the users of a worker, whose requests are its planner's.
+enum class callers { all, not_of_workers };
+
+/// Runs `body(pipeline or planner)` for a live handle.
+template <callers Who = callers::not_of_workers, class Body>
 sluice_status with_pipeline(std::string_view function, sluice_pipeline* handle,
                             Body body) noexcept {
     return guarded(function, [&]() -> absl::Status {
         const auto found = pin<pipeline_object>(handle);
-        return found.ok() ? body((*found)->pipe()) : found.status();
+        if (!found.ok()) {
+            return found.status();
+        }
+        if (split::planner* const planner = (*found)->planner()) {
+            return body(*planner);
+        }
+        if (Who == callers::not_of_workers && (*found)->worker() != nullptr) {
+            return absl::FailedPreconditionError(
+                "the pipeline serves plans; its requests are its planner's");
+        }
+        return body((*found)->pipe());
     });
 }
 
 /// As above, with a result that is zero on failure.
-template <class Out, class Body>
+template <callers Who = callers::not_of_workers, class Out, class Body>
 sluice_status with_result(std::string_view function, sluice_pipeline* handle, Out* out,
                           Body body) noexcept {
     if (out == nullptr) {
         return fail(function, null_argument("the result"));
     }
     *out = Out{};
-    return with_pipeline(function, handle, body);
+    return with_pipeline<Who>(function, handle, body);
 }
 
 /// Keys of a call, in memory that the thread keeps.
@@ -63,7 +77,8 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
     if (absl::Status s = read_struct(given, r, "sluice_request"); !s.ok()) {
         return s;
     }
-    if (absl::Status s = check_flags(r.flags, SLUICE_REQUEST_NO_WRITE_BACK, "sluice_request");
+    if (absl::Status s = check_flags(
+            r.flags, SLUICE_REQUEST_NO_WRITE_BACK | SLUICE_REQUEST_TELL_LOOKUP, "sluice_request");
         !s.ok()) {
         return s;
     }
@@ -88,6 +103,7 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
     spec.rank = r.rank;
     spec.load_timeout = to_duration(r.load_timeout_ns);
     spec.write_back = (r.flags & SLUICE_REQUEST_NO_WRITE_BACK) == 0;
+    spec.tell_lookup = (r.flags & SLUICE_REQUEST_TELL_LOOKUP) != 0;
     spec.user = pointer_of(r.user);
     return spec;
 }
@@ -110,7 +126,9 @@ void write_event(const request_event& from, sluice_event& to, std::deque<std::st
     to.status = from.kind == event_kind::failed ? code_of(from.status) : SLUICE_OK;
     to.text = "";
     if (from.kind == event_kind::failed) {
-        to.text = texts.emplace_back(message_of(from.status)).c_str();
+        const std::string_view why = message_of(from.status);
+        const std::string_view name = sluice_status_name(to.status);
+        to.text = texts.emplace_back(why.empty() ? name : why).c_str();
     }
 }
 
@@ -118,6 +136,7 @@ static_assert(static_cast<std::uint32_t>(event_kind::want_pages) == SLUICE_EVENT
 static_assert(static_cast<std::uint32_t>(event_kind::ready) == SLUICE_EVENT_READY);
 static_assert(static_cast<std::uint32_t>(event_kind::failed) == SLUICE_EVENT_FAILED);
 static_assert(static_cast<std::uint32_t>(event_kind::stored) == SLUICE_EVENT_STORED);
+static_assert(static_cast<std::uint32_t>(event_kind::looked_up) == SLUICE_EVENT_LOOKED_UP);
 
 sluice_report report_of(const request_report& r) noexcept {
     sluice_report c = SLUICE_REPORT_INIT;
@@ -289,10 +308,11 @@ sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_id request,
 }
 
 sluice_status sluice_event_fd(sluice_pipeline* pipeline, int* out_fd) noexcept {
-    return with_result("sluice_event_fd", pipeline, out_fd, [&](auto& p) -> absl::Status {
-        *out_fd = p.event_fd();
-        return absl::OkStatus();
-    });
+    return with_result<callers::all>("sluice_event_fd", pipeline, out_fd,
+                                     [&](auto& p) -> absl::Status {
+                                         *out_fd = p.event_fd();
+                                         return absl::OkStatus();
+                                     });
 }
 
 sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* out, uint32_t capacity,
@@ -354,20 +374,21 @@ sluice_status sluice_request_report(sluice_pipeline* pipeline, sluice_request_id
 }
 
 sluice_status sluice_pipeline_stats(sluice_pipeline* pipeline, sluice_stats* out) noexcept {
-    return with_pipeline("sluice_pipeline_stats", pipeline, [&](auto& p) {
+    return with_pipeline<callers::all>("sluice_pipeline_stats", pipeline, [&](auto& p) {
         return write_struct(out, stats_of(p.stats()), "sluice_stats");
     });
 }
 
 sluice_status sluice_metrics(sluice_pipeline* pipeline, char* buffer, uint64_t capacity,
                              uint64_t* needed) noexcept {
-    return with_result("sluice_metrics", pipeline, needed, [&](auto& p) -> absl::Status {
-        if (buffer != nullptr && capacity > 0) {
-            buffer[0] = '\0';
-        }
-        const std::string text = p.metrics_text();
-        return write_bytes(text.c_str(), text.size() + 1, buffer, capacity, needed);
-    });
+    return with_result<callers::all>(
+        "sluice_metrics", pipeline, needed, [&](auto& p) -> absl::Status {
+            if (buffer != nullptr && capacity > 0) {
+                buffer[0] = '\0';
+            }
+            const std::string text = p.metrics_text();
+            return write_bytes(text.c_str(), text.size() + 1, buffer, capacity, needed);
+        });
 }
 
 }  // extern "C"

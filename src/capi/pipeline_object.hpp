@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include <absl/status/statusor.h>
@@ -10,6 +12,8 @@
 #include <sluice/pipeline.hpp>
 #include <sluice/stage/compute.hpp>
 
+#include "../split/planner.hpp"
+#include "../split/worker.hpp"
 #include "device_object.hpp"
 #include "handles.hpp"
 #include "loop.hpp"
@@ -17,14 +21,27 @@
 
 namespace sluice::capi {
 
-/// A pipeline and what it is made of.
+/// A pipeline and what it is made of; or a planner, which is used like one.
 class pipeline_object final : public object {
  public:
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<pipeline_object>> open(
         const sluice_pipeline_options& options);
+    [[nodiscard]] static absl::StatusOr<std::unique_ptr<pipeline_object>> open_planner(
+        const sluice_planner_options& options);
     ~pipeline_object() override;
 
+    /// \pre not a planner
     [[nodiscard]] sluice::pipeline& pipe() noexcept { return *pipe_; }
+    /// Null: it is a pipeline that moves bytes.
+    [[nodiscard]] split::planner* planner() noexcept { return planner_.get(); }
+    /// Null: no plan has been imported.
+    [[nodiscard]] split::worker* worker() noexcept {
+        // Acquire: the worker, as it was made.
+        return is_worker_.load(std::memory_order_acquire) ? &*worker_ : nullptr;
+    }
+    /// From now on it serves plans only. \return kFailedPrecondition: it is not made for that, or
+    /// has requests of its own.
+    [[nodiscard]] absl::StatusOr<split::worker*> become_worker();
 
  private:
     pipeline_object() = default;
@@ -36,6 +53,11 @@ class pipeline_object final : public object {
     std::optional<layout> l1_;
     std::unique_ptr<sluice::compute> compute_;
     std::unique_ptr<sluice::pipeline> pipe_;
+    bool serves_plans_ = false;  // engine-owned L1, the engine drives
+    std::mutex worker_mutex_;    // guards making the worker
+    std::optional<split::worker> worker_;
+    std::atomic<bool> is_worker_{false};
+    std::unique_ptr<split::planner> planner_;
 };
 
 }  // namespace sluice::capi

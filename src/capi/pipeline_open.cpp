@@ -115,6 +115,7 @@ absl::StatusOr<std::unique_ptr<pipeline_object>> pipeline_object::open(
         made->compute_ = *std::move(compute);
         to.compute = made->compute_.get();
     }
+    made->serves_plans_ = to.owner == l1_owner::engine && to.compute == nullptr;
     auto pipe = sluice::pipeline::create(std::move(to));
     if (!pipe.ok()) {
         return pipe.status();

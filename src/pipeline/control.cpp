@@ -82,7 +82,9 @@ task<void> control::serve(request& r) {
                 finish(r);
             } else {
                 if ((news & tell::ranked) != 0) {
+                    // A change between the two has raised the signal once more.
                     r.view.rank = r.rank_told.load(std::memory_order_relaxed);
+                    r.view.tier = r.tier_told.load(std::memory_order_relaxed);
                 }
                 if ((news & tell::looked_up) != 0 && !r.view.admitted) {
                     admit(r);

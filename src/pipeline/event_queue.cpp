@@ -8,6 +8,13 @@ namespace sluice::detail {
 
 namespace {
 constexpr std::uint32_t bit(event_kind k) noexcept { return 1U << static_cast<unsigned>(k); }
+
+// The order of kinds is that of a request's life, but for `looked_up`, which came to be last.
+event_kind first_of(std::uint32_t pending) noexcept {
+    return (pending & bit(event_kind::looked_up)) != 0
+               ? event_kind::looked_up
+               : static_cast<event_kind>(std::countr_zero(pending));
+}
 }  // namespace
 
 void event_queue::enqueue(request& r) {
@@ -22,7 +29,11 @@ void event_queue::push(request& r, event_kind kind, std::uint32_t blocks) {
     if (closed_) {
         return;
     }
-    (kind == event_kind::loaded ? r.events.loaded_blocks : r.events.stored_blocks) = blocks;
+    if (kind == event_kind::loaded) {
+        r.events.loaded_blocks = blocks;
+    } else if (kind == event_kind::stored) {
+        r.events.stored_blocks = blocks;
+    }
     const bool queued = r.events.pending != 0;
     r.events.pending |= bit(kind);
     if (!queued) {
@@ -66,7 +77,7 @@ std::size_t event_queue::poll(std::span<request_event> out) {
     const std::scoped_lock lock(mutex_);
     while (n < out.size() && head_ != nullptr) {
         request& r = *head_;
-        const auto kind = static_cast<event_kind>(std::countr_zero(r.events.pending));
+        const event_kind kind = first_of(r.events.pending);
         request_event& e = out[n++];
         e = request_event{};
         e.kind = kind;
@@ -80,6 +91,8 @@ std::size_t event_queue::poll(std::span<request_event> out) {
             e.blocks = r.events.stored_blocks;
         } else if (kind == event_kind::loaded) {
             e.blocks = r.events.loaded_blocks;
+        } else if (kind == event_kind::looked_up) {
+            e.blocks = r.hits - 1;
         }
         r.events.pending &= ~bit(kind);
         if (r.events.pending == 0) {

@@ -35,7 +35,7 @@ class event_queue {
     [[nodiscard]] bool waiting(const request& r);
     /// The pipeline is closing: events are thrown away from now on.
     void close();
-    /// Takes the oldest requests' events, each request's in the order of `event_kind`.
+    /// Takes the oldest requests' events, each request's in the order of its life.
     std::size_t poll(std::span<request_event> out);
 
     /// \name Requests that are ready for the engine's compute, best rank first

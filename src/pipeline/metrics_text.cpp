@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "metrics_text.hpp"
+
 #include <sluice/observe/metrics.hpp>
-#include <sluice/pipeline.hpp>
 
 namespace sluice {
 
@@ -39,8 +40,7 @@ double number(std::uint64_t n) { return static_cast<double>(n); }
 
 }  // namespace
 
-std::string pipeline::metrics_text() const {
-    const pipeline_stats s = stats();
+std::string detail::metrics_text(const pipeline_stats& s) {
     snapshot out;
     out.total("sluice_requests_submitted_total", "Requests submitted.", number(s.submitted));
     out.total("sluice_requests_ended_total", "Requests that have had their outcome.",
@@ -106,5 +106,7 @@ std::string pipeline::metrics_text() const {
     out.level("sluice_store_dead", "1 if the store is not asked any more.", s.store_dead ? 1 : 0);
     return out.text();
 }
+
+std::string pipeline::metrics_text() const { return detail::metrics_text(stats()); }
 
 }  // namespace sluice

@@ -283,6 +283,9 @@ void mover::looked_up(request& r) {
         }
     }
     tell_progress(r, tell::looked_up);
+    if (r.tell_lookup) {
+        events_.push(r, event_kind::looked_up);
+    }
 }
 
 std::uint32_t mover::usable(const request& r, std::uint32_t limit) const {

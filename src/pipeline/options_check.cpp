@@ -115,7 +115,7 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
     if (!(spec.tenant_weight > 0) || !std::isfinite(spec.tenant_weight)) {
         return invalid("submit: tenant_weight is {}, not a positive number", spec.tenant_weight);
     }
-    if (std::isnan(spec.rank)) {
+    if (std::isnan(spec.rank.value)) {
         return invalid("submit: rank is not a number");
     }
     if (spec.load_timeout < duration{0}) {

@@ -43,7 +43,7 @@ class pipeline::impl {
     absl::Status bind(request_handle h, std::span<const slot_id> pages);
     absl::Status compute_done(request_handle h, double seconds);
     absl::Status tell_io(request_handle h, std::uint32_t what);
-    absl::Status set_rank(request_handle h, double rank);
+    absl::Status set_rank(request_handle h, rank_value rank);
     absl::StatusOr<request_handle> store_blocks(std::span<const block_key> keys,
                                                 std::span<const slot_id> pages, void* user);
     absl::StatusOr<request_progress> progress(request_handle h) const;
@@ -224,14 +224,17 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     r.write_back = spec.write_back;
     r.load_timeout = spec.load_timeout > duration{0} ? spec.load_timeout : options_.load_timeout;
     r.keys = std::move(keys);
-    r.rank_told = spec.rank;
+    r.tell_lookup = spec.tell_lookup;
+    r.rank_told = spec.rank.value;
+    r.tier_told = spec.rank.tier;
     r.view.user = spec.user;
     r.view.arrival = spec.arrival == never ? now : spec.arrival;
     r.view.deadline = spec.deadline;
     r.view.priority = spec.priority;
     r.view.tenant = spec.tenant;
     r.view.tenant_weight = spec.tenant_weight;
-    r.view.rank = spec.rank;
+    r.view.rank = spec.rank.value;
+    r.view.tier = spec.rank.tier;
     r.view.prompt_tokens = spec.prompt_tokens;
     const request_handle h = r.handle();
     r.to_control.raise(tell::submitted);
@@ -348,8 +351,8 @@ absl::Status pipeline::impl::tell_io(request_handle h, std::uint32_t what) {
     return absl::OkStatus();
 }
 
-absl::Status pipeline::impl::set_rank(request_handle h, double rank) {
-    if (std::isnan(rank)) {
+absl::Status pipeline::impl::set_rank(request_handle h, rank_value rank) {
+    if (std::isnan(rank.value)) {
         return absl::InvalidArgumentError("set_rank: the rank is not a number");
     }
     const std::scoped_lock lock(mutex_);
@@ -357,7 +360,8 @@ absl::Status pipeline::impl::set_rank(request_handle h, double rank) {
     if (r == nullptr) {
         return stale();
     }
-    r->rank_told.store(rank, std::memory_order_relaxed);
+    r->rank_told.store(rank.value, std::memory_order_relaxed);
+    r->tier_told.store(rank.tier, std::memory_order_relaxed);
     r->to_io.raise(tell::rank);
     return absl::OkStatus();
 }
@@ -555,7 +559,7 @@ absl::Status pipeline::detach(request_handle request) {
 absl::Status pipeline::cancel(request_handle request) {
     return impl_->tell_io(request, tell::cancel);
 }
-absl::Status pipeline::set_rank(request_handle request, double rank) {
+absl::Status pipeline::set_rank(request_handle request, rank_value rank) {
     return impl_->set_rank(request, rank);
 }
 absl::StatusOr<request_handle> pipeline::store_blocks(std::span<const block_key> keys,

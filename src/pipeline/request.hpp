@@ -151,6 +151,7 @@ struct request {
     std::uint32_t resident = 0;
     std::uint32_t max_load = 0;  ///< blocks that may be loaded: enough must be left to compute
     bool write_back = true;
+    bool tell_lookup = false;
     bool storing = false;  ///< nothing is loaded or computed: its blocks are only to be stored
     duration load_timeout{0};
 
@@ -217,9 +218,10 @@ struct request {
     std::atomic<bool> outcome_known{false};  ///< io does not write `report` any more
     std::atomic<bool> pages_known{false};    ///< loaded: `slots` may be asked for
     std::atomic<bool> compute_reported{false};
+    std::atomic<rank_tier> tier_told{rank_tier::normal};
     float compute_seconds_told = 0;
     std::atomic<std::int64_t> first_token_ns{-1};  ///< engine drives
-    std::atomic<double> rank_told{0};              ///< of the engine's own
+    std::atomic<double> rank_told{0};              ///< of the engine's own; then `tier_told`
 
     // --- control
     request_view view;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cassert>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +21,7 @@ namespace sluice::wire {
 
 // `byte_writer` and `byte_reader` have the same members, so that one function template says what a
 // message is made of and serves both ways. Numbers are little endian; a list or a text has its
-// count before it, in two bytes.
+// count before it, in two bytes, a long list in four.
 
 /// Appends fields. What breaks its bounds is an error of ours.
 class byte_writer {
@@ -80,6 +82,16 @@ class byte_writer {
             each(*this, item);
         }
     }
+    template <class T, class Each>
+    void long_list(std::string_view, const std::vector<T>& items, std::size_t, std::size_t most,
+                   Each each) {
+        assert(items.size() <= most);
+        put(static_cast<std::uint32_t>(std::min(items.size(), most)));
+        for (const T& item : items) {
+            each(*this, item);
+        }
+    }
+    void real(std::string_view, double value) { put(std::bit_cast<std::uint64_t>(value)); }
     void require([[maybe_unused]] bool holds, std::string_view, std::string_view) { assert(holds); }
 
  private:
@@ -166,15 +178,22 @@ class byte_reader {
               Each each) {
         std::uint16_t count = 0;
         number(name, count, 1, static_cast<std::uint16_t>(most));
-        require(count <= in_.size() / smallest, name, "is cut short");
-        if (why_ != nullptr) {
-            return;
-        }
-        items.clear();
-        items.reserve(count);
-        for (std::uint16_t i = 0; i < count && why_ == nullptr; ++i) {
-            each(*this, items.emplace_back());
-        }
+        take_items(name, count, items, smallest, each);
+    }
+    /// As `list`, but may be empty.
+    template <class T, class Each>
+    void long_list(std::string_view name, std::vector<T>& items, std::size_t smallest,
+                   std::size_t most, Each each) {
+        std::uint32_t count = 0;
+        number(name, count, 0, static_cast<std::uint32_t>(most));
+        take_items(name, count, items, smallest, each);
+    }
+    /// A number, infinite ones included.
+    void real(std::string_view name, double& value) {
+        std::uint64_t bits = 0;
+        take(name, bits);
+        value = std::bit_cast<double>(bits);
+        require(!std::isnan(value), name, "is not a number");
     }
     void require(bool holds, std::string_view name, const char* otherwise) noexcept {
         if (!holds && why_ == nullptr) {
@@ -192,6 +211,19 @@ class byte_reader {
         const std::span<const std::byte> raw = in_.first(size);
         in_ = in_.subspan(size);
         return raw;
+    }
+    template <class T, class Each>
+    void take_items(std::string_view name, std::size_t count, std::vector<T>& items,
+                    std::size_t smallest, Each& each) {
+        require(count <= in_.size() / smallest, name, "is cut short");
+        if (why_ != nullptr) {
+            return;
+        }
+        items.clear();
+        items.reserve(count);
+        for (std::size_t i = 0; i < count && why_ == nullptr; ++i) {
+            each(*this, items.emplace_back());
+        }
     }
     template <std::unsigned_integral T>
     void take(std::string_view name, T& value) noexcept {

@@ -12,7 +12,6 @@
 #include <thread>
 
 #include <catch2/catch_test_macros.hpp>
-#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "../../examples/adapters/key_hash.hpp"
 #include "node_process.hpp"
@@ -176,7 +175,7 @@ TEST_CASE("lmcache: what contradicts itself is refused") {
     CHECK_THROWS_AS(c.submit_batch_delete({}), std::runtime_error);
     CHECK_THROWS_AS(c.submit_batch_set({"a"}, {nullptr}, {16}, 16), std::runtime_error);
     CHECK_FALSE(readable(c.event_fd()));
-    lmcache_options o;
+    store_options o;
     o.nodes = "tcp://127.0.0.1:1";
     CHECK_THROWS_AS(lmcache_connector(o), std::runtime_error);  // no secret
     o.secret_file = "/no/such/file";
@@ -198,7 +197,7 @@ TEST_CASE("lmcache: a length that is not the block's fails that key alone") {
 }
 
 TEST_CASE("lmcache: a store that failed for some keys says for which") {
-    lmcache_options o;
+    store_options o;
     o.capacity = 1 << 20;
     lmcache_connector c(o);
     engine e(c);
@@ -208,7 +207,7 @@ TEST_CASE("lmcache: a store that failed for some keys says for which") {
     k.lens[1] = big.size();
     const Completion done = e.wait(set(c, k));
     CHECK_FALSE(done.ok);
-    CHECK_THAT(done.error, Catch::Matchers::ContainsSubstring("2 of 3"));
+    CHECK(done.error == "SLUICE_E_RESOURCE_EXHAUSTED");
     CHECK(done.result_bytes == std::vector<std::uint8_t>{1, 0, 1});
 }
 
@@ -315,7 +314,7 @@ struct nodes {
     const std::string secret = dir.write("secret", "a secret that both ends know");
     sluice_test::node_process a{SLUICE_COMMAND, secret};
     sluice_test::node_process b{SLUICE_COMMAND, secret};
-    lmcache_options options;
+    store_options options;
 };
 
 TEST_CASE("lmcache: two memory nodes hold the blocks") {
@@ -330,7 +329,7 @@ TEST_CASE("lmcache: two memory nodes hold the blocks") {
     const chunks read(0, 40, 4096, false);
     CHECK(e.wait(get(again, read)).result_bytes == ones(40));
     CHECK(read.data == chunks(0, 40).data);
-    lmcache_options o = n.options;
+    store_options o = n.options;
     o.name_space = "other";
     lmcache_connector apart(o);
     engine f(apart);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python module as LMCache's native_plugin adapter uses it: made by name with keyword arguments,
-driven by memoryviews, its descriptor polled by a thread."""
+"""The Python module as LMCache's native_plugin adapter uses it: made by name with keyword
+arguments, driven by memoryviews, its descriptor polled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib
 import select
 import unittest
 
-from nodes import PATIENCE_S, Nodes, needs_nodes, pattern, until
+from nodes import PATIENCE_S, Nodes, documented, needs_nodes, pattern, until
 
 METHODS = "event_fd submit_batch_get submit_batch_set submit_batch_exists drain_completions close"
 
@@ -47,7 +47,8 @@ class OverMemory(unittest.TestCase):
         self.assertEqual(self.wait(client, future), want)
         self.assertEqual(read, written[6:] + [bytearray(4096)])
         self.assertEqual(self.wait(client, client.submit_batch_delete(asked)), want)
-        self.assertEqual(self.wait(client, client.submit_batch_exists(keys)), [True] * 6 + [False] * 2)
+        left = [True] * 6 + [False] * 2
+        self.assertEqual(self.wait(client, client.submit_batch_exists(keys)), left)
         with self.assertRaises(RuntimeError):
             client.submit_batch_get(keys, [])
 
@@ -71,6 +72,14 @@ class OverNodes(OverMemory):
 
     def setUp(self):
         self.options = {**self.nodes.options(), "namespace": self.id(), "connections": 2}
+
+    def test_the_documented_settings(self):
+        """Those of docs/adapters.md, with these nodes."""
+        settings = documented("SluiceConnector")
+        made = getattr(importlib.import_module(settings["module_path"]), settings["class_name"])
+        client = made(**{**settings["adapter_params"], **self.nodes.options()})
+        self.addCleanup(client.close)
+        self.assertEqual(self.wait(client, client.submit_batch_exists(["a"])), [False])
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import time
@@ -57,6 +59,14 @@ class Nodes:
             process.wait()
             process.stdout.close()
         self.folder.cleanup()
+
+
+def documented(type_name: str) -> dict:
+    """The settings on docs/adapters.md that name this class."""
+    page = pathlib.Path(__file__).resolve().parents[2] / "docs" / "adapters.md"
+    blocks = re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.S)
+    (settings,) = [json.loads(block) for block in blocks if f'"{type_name}"' in block]
+    return settings
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -20,7 +20,7 @@ from sglang.srt.mem_cache.hicache_storage import (
 )
 
 import sluice
-from nodes import Nodes, needs_nodes, pattern, until
+from nodes import Nodes, documented, needs_nodes, pattern, until
 
 PAGE = 4  # tokens
 
@@ -312,6 +312,14 @@ class OverNodes(OverMemory):
 
     def setUp(self):
         self.options = {**self.nodes.options(), "namespace": self.id()}
+
+    def test_the_documented_settings(self):
+        """Those of docs/adapters.md, with these nodes."""
+        settings = {**documented("SluiceStorage"), **self.nodes.options()}
+        self.assertEqual(settings["backend_name"], "sluice")
+        backend = make(HostPool(1), **settings)
+        self.addCleanup(backend.close)
+        self.assertEqual(backend.batch_set_v1(hashes(0, 1), indices([0])), [True])
 
     def test_another_process_finds_the_pages(self):
         pool = HostPool(4)

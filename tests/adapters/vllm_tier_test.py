@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tier as vLLM's tiering manager drives it: step by step on one thread, with lookups that may be
-answered later, loads gathered until a step's end, and jobs that are polled. By the interface of
-vLLM 0.22 or a newer one, as PYTHONPATH says."""
+"""The tier as vLLM's tiering manager drives it: step by step on one thread, with lookups that may
+be answered later, loads gathered until a step's end, and jobs that are polled. By the interface of
+vLLM 0.22 or 0.33, as PYTHONPATH says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vllm.v1.kv_offload.tiering.factory import SecondaryTierFactory
 
 import sluice
 import vllm_tier
-from nodes import Nodes, needs_nodes, pattern, until
+from nodes import Nodes, documented, needs_nodes, pattern, until
 
 NEW = hasattr(base, "LookupResult")
 ROW = 1024
@@ -194,8 +194,8 @@ class OverMemory(unittest.TestCase):
         contexts = [e.context(f"r{i}") for i in range(32)]
         written = [e.fill(slot, slot) for slot in range(128)]
         stores = [
-            e.submit([key(4 * i + j) for j in range(4)], range(4 * i, 4 * i + 4), contexts[i], False)
-            for i in range(32)
+            e.submit([key(4 * i + j) for j in range(4)], range(4 * i, 4 * i + 4), c, False)
+            for i, c in enumerate(contexts)
         ]
         self.assertEqual(e.wait(*stores), [True] * 32)
         loads = [
@@ -252,8 +252,15 @@ class MemoryOnly(unittest.TestCase):
         self.assertEqual(engine.tier.tier_type, "sluice")
         engine.close()
 
+    @unittest.skipUnless(NEW, "0.22 has no such thing")
+    def test_a_detector_of_backpressure_is_handed_on(self):
+        detector = object()
+        engine = Engine(backpressure=detector)
+        self.assertIs(engine.tier.bp_detector, detector)
+        engine.close()
+
     def slow(self, **options) -> Engine:
-        store = sluice.Store.memory(bytes_per_second=4 << 20)
+        store = sluice.Store.memory(bytes_per_second=16 << 20)
         with mock.patch("vllm_tier.open_store", return_value=store):
             return Engine(rows=64, row=1 << 18, **options)
 
@@ -261,14 +268,23 @@ class MemoryOnly(unittest.TestCase):
         e = self.slow()
         a = e.context("a")
         self.assertEqual(e.wait(e.submit([key(0)], [0], a, False)), [True])
-        # 12 MiB of stores at 4 MiB/s; a load and a lookup behind them come first.
+        # 12 MiB of stores at 16 MiB/s, of which 4 MiB are under way at once; a load and a lookup
+        # behind them come first.
         store = e.submit([key(1 + i) for i in range(48)], range(1, 49), a, False)
         load = e.submit([key(0)], [60], a, True)
         self.assertEqual(e.find([key(0)], a), [True])
-        self.assertEqual(e.wait(load), [True])
-        self.assertNotIn(store, e.results)
-        self.assertTrue(e.tier.has_pending_work())
-        e.close()  # with the stores under way
+        self.assertEqual(e.wait(load, store), [True, True])
+        self.assertLess(list(e.results).index(load), list(e.results).index(store))
+        e.close()
+
+    def test_shutdown_with_jobs_under_way(self):
+        e = self.slow()
+        a = e.context("a")
+        e.submit([key(i) for i in range(48)], range(48), a, False)
+        e.submit([key(i) for i in range(16)], range(48, 64), a, True)
+        e.lookup(key(1), a)
+        e.end_step()
+        e.close()  # which frees the memory
 
     def test_bytes_move_while_python_does_not_let_go(self):
         e = Engine()
@@ -315,6 +331,14 @@ class OverNodes(OverMemory):
 
     def setUp(self):
         self.options = {**self.nodes.options(), "namespace": self.id()}
+
+    def test_the_documented_settings(self):
+        """Those of docs/adapters.md, with these nodes."""
+        settings = documented("SluiceTier")["kv_connector_extra_config"]
+        (tier,) = settings["secondary_tiers"]
+        e = Engine(**{**tier, **self.nodes.options()})
+        self.addCleanup(e.close)
+        self.assertEqual(e.wait(e.submit([key(1)], [0], e.context("a"), False)), [True])
 
     def test_another_instance_finds_the_blocks(self):
         e = self.made()

@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and events from Python."""
 
+import doctest
+import unittest
+
 import support
 from support import BLOCK, TOKENS, Rig, content, keys, wait_readable
 
 import sluice
 from sluice import EventKind, Status
+
+
+class Documentation(unittest.TestCase):
+    def test_the_modules_example_runs(self):
+        done = doctest.testmod(sluice)
+        self.assertEqual(done.failed, 0)
+        self.assertGreater(done.attempted, 3)
 
 
 class EngineDrives(Rig):
@@ -14,9 +24,7 @@ class EngineDrives(Rig):
         names = keys(28, 6)  # four of them are in the store
         request = pipeline.submit(names, 6 * TOKENS + 1, user=77)
         (event,) = self.events_of(pipeline, 1)
-        self.assertEqual(
-            event, sluice.Event(request, 77, EventKind.READY, 0, 4, Status.OK, "")
-        )
+        self.assertEqual(event, sluice.Event(request, 77, EventKind.READY, 0, 4, Status.OK, ""))
         self.assertTrue(event.is_outcome and event.is_loaded and not event.busy)
         pages = pipeline.pages(request)
         self.assertEqual(len(pages), 7)
@@ -35,8 +43,8 @@ class EngineDrives(Rig):
         into = bytearray(BLOCK)
         self.assertEqual(self.store.get(keys(33, 1), [into]).succeeded, 1)
         self.assertEqual(bytes(into), content(33))
-        stats = pipeline.stats()
-        self.assertEqual((stats.submitted, stats.outcomes, stats.stored_blocks), (1, 1, 2))
+        stats = self.stats_once(pipeline, lambda stats: stats.stored_blocks == 2)
+        self.assertEqual((stats.submitted, stats.outcomes, stats.fetched_bytes), (1, 1, 4 * BLOCK))
         self.assertIn("sluice_", pipeline.metrics())
 
     def test_the_engine_owns_l1(self):
@@ -111,6 +119,14 @@ class EngineDrives(Rig):
             pipeline.submit(keys(0, 4), TOKENS)
         with self.raises(Status.OUT_OF_RANGE):
             self.submit(pipeline, 0, 2 * self.slots)
+
+    def test_what_lookup_found_is_told_if_asked_for(self):
+        pipeline = self.pipeline(engine_owns_l1=True)
+        self.submit(pipeline, 30, 4, tell_lookup=True)
+        looked_up, wanted = self.events_of(pipeline, 2)
+        self.assertEqual((looked_up.kind, looked_up.blocks), (EventKind.LOOKED_UP, 2))
+        self.assertFalse(looked_up.is_outcome)
+        self.assertEqual(wanted.kind, EventKind.WANT_PAGES)
 
     def test_many_events_at_once(self):
         pipeline = self.pipeline()

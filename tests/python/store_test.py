@@ -84,9 +84,7 @@ class Batches(Rig):
     def test_tickets_are_polled(self):
         fd = self.store.event_fd()
         self.assertEqual(self.store.poll(), [])
-        tickets = {
-            self.store.submit(BatchKind.EXISTS, keys(i, 1), user=i): i for i in range(40)
-        }
+        tickets = {self.store.submit(BatchKind.EXISTS, keys(i, 1), user=i): i for i in range(40)}
         ended = []
         while len(ended) < len(tickets):
             wait_readable(fd)
@@ -139,9 +137,7 @@ class Batches(Rig):
             self.assertLess(small.exists(keys(0, 8)).succeeded, 8)
         with self.assertRaises(sluice.SluiceError) as refused:
             sluice.Store.fabric("nowhere", secret="0123456789abcdef")
-        self.assertIn(
-            refused.exception.code, (Status.INVALID_ARGUMENT, Status.UNSUPPORTED)
-        )
+        self.assertIn(refused.exception.code, (Status.INVALID_ARGUMENT, Status.UNSUPPORTED))
 
 
 class VirtualTime(unittest.TestCase):
@@ -162,9 +158,7 @@ class VirtualTime(unittest.TestCase):
 
     def test_a_better_rank_overtakes_and_cancelled_blocks_are_not_moved(self):
         big = 1 << 20  # the store has four of them under way at most
-        slow = self.store.submit(
-            BatchKind.PUT, keys(0, 16), [bytes(big)] * 16, rank=2
-        )
+        slow = self.store.submit(BatchKind.PUT, keys(0, 16), [bytes(big)] * 16, rank=2)
         self.loop.run()
         quick = self.store.submit(BatchKind.PUT, keys(50, 1), [bytes(big)], rank=1)
         self.run_until_idle()

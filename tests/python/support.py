@@ -6,6 +6,7 @@ import pathlib
 import select
 import sys
 import threading
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -89,6 +90,13 @@ class Rig(unittest.TestCase):
             wait_readable(pipeline.event_fd())
             events += pipeline.poll()
         return events
+
+    def stats_once(self, pipeline, reached):
+        """The stats, when reached(stats) is true: they follow the events."""
+        end = time.monotonic() + FOR_EVER
+        while not reached(pipeline.stats()):
+            self.assertLess(time.monotonic(), end)
+        return pipeline.stats()
 
     def page(self, slot):
         return bytes(self.l1[slot * BLOCK : (slot + 1) * BLOCK])

@@ -17,16 +17,20 @@ struct capi_rig {
     static constexpr std::uint32_t block_bytes = 256;
     static constexpr std::uint32_t block_tokens = 16;
 
-    explicit capi_rig(std::uint32_t slots = 64) : memory(std::size_t{slots} * block_bytes) {
+    /// \param rate  of the store's link and the device, in bytes per second; 0: no time passes
+    explicit capi_rig(std::uint32_t slots = 64, double rate = 0)
+        : memory(std::size_t{slots} * block_bytes) {
         sluice_clock clock = SLUICE_CLOCK_INIT;
         clock.user = &now_ns;
         clock.now = [](void* user) { return *static_cast<std::uint64_t*>(user); };
         codes.push_back(sluice_loop_create(&clock, &loop));
         sluice_memory_store_options so = SLUICE_MEMORY_STORE_OPTIONS_INIT;
         so.loop = loop;
+        so.bytes_per_second = rate;
         codes.push_back(sluice_store_open_memory(&so, &store));
         sluice_host_device_options dev = SLUICE_HOST_DEVICE_OPTIONS_INIT;
         dev.loop = loop;
+        dev.bytes_per_second = rate;
         codes.push_back(sluice_device_open_host(&dev, &device));
         region.base = reinterpret_cast<std::uintptr_t>(memory.data());
         region.stride = region.bytes = block_bytes;

@@ -1,7 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sluice from Python, by ctypes; sluice.h has the contract of each call.
 
-SLUICE_LIBRARY says where libsluice.so is. sluice.aio is for asyncio.
+SLUICE_LIBRARY says where libsluice.so is. sluice.aio is for asyncio. Put a block into a store, and
+load it for a prompt that begins with it:
+
+>>> import select, sluice
+>>> l1 = bytearray(64 * 4096)                     # the KV memory of an engine: 64 pages
+>>> layout = [sluice.Group([sluice.Region.over(l1, 4096)])]
+>>> with sluice.Device.host() as device, sluice.Store.memory() as store:
+...     put = store.put([b"hash of the block"], [b"k" * 4096])
+...     with sluice.Pipeline(layout, device, store, block_tokens=16) as pipeline:
+...         request = pipeline.submit([b"hash of the block"], prompt_tokens=20)
+...         _ = select.select([pipeline.event_fd()], [], [])
+...         (event,) = pipeline.poll()
+...         page = pipeline.pages(request)[0]
+...         l1[page * 4096 : page * 4096 + 4]     # compute the other four tokens from here
+...         pipeline.compute_done(request)
+...         pipeline.release(request)
+bytearray(b'kkkk')
+>>> event.kind == sluice.EventKind.READY, event.blocks
+(True, 1)
 """
 
 from .batch import BatchResult
@@ -29,6 +47,7 @@ from .library import SluiceError, complete, version
 from .loop import Loop
 from .pipeline import Pipeline, Progress, Report, Stats
 from .policy import Compute, ComputeJob, CostModel, Demand, Policy, RequestView
+from .split import Planner, export_report, import_plan, merge_reports
 from .store import Store
 
 __all__ = [
@@ -54,6 +73,7 @@ __all__ = [
     "NEVER",
     "NO_PAGE",
     "Pipeline",
+    "Planner",
     "PipelineFlag",
     "Policy",
     "Progress",
@@ -71,6 +91,9 @@ __all__ = [
     "StoreFlag",
     "Transfer",
     "complete",
+    "export_report",
+    "import_plan",
+    "merge_reports",
     "open_driver",
     "version",
 ]

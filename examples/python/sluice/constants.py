@@ -82,6 +82,7 @@ class EventKind(enum.IntEnum):
     FAILED = 6
     QUIESCED = 7
     STORED = 8
+    LOOKED_UP = 9
 
 
 class StoreFlag(enum.IntFlag):
@@ -109,6 +110,7 @@ class RequestFlag(enum.IntFlag):
     """Flags of a request."""
 
     NO_WRITE_BACK = 1
+    TELL_LOOKUP = 2
 
 
 EVENT_BUSY = 1  #: in flags of an outcome: QUIESCED follows

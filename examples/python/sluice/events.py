@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from typing import Any, NamedTuple
 
@@ -55,8 +54,7 @@ def read_events(raw: Any, n: int) -> list[Event]:
     ]
     for i, event in enumerate(events):
         if event.kind == _failed:
-            text = ctypes.cast(raw[i].text, ctypes.c_char_p).value or b""
-            events[i] = event._replace(text=text.decode(errors="replace"))
+            events[i] = event._replace(text=(raw[i].text or b"").decode(errors="replace"))
     return events
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Callable, Optional, TypeVar
 
 from .constants import Status
-from .library import check, error_of
+from .library import SluiceError, check, error_of
 
 _Self = TypeVar("_Self", bound="Handle")
 
@@ -82,17 +82,14 @@ def handle_value(handle: Optional[Handle]) -> Optional[int]:
 @atexit.register
 def _close_all() -> None:
     """No thread of the library's may call into an interpreter that is gone."""
+    forgotten = [repr(handle) for handle in _open.values()]
     for handle in reversed(list(_open.values())):
-        if not handle.closed:
-            warnings.warn(
-                f"{handle!r} was not closed", ResourceWarning, stacklevel=2, source=handle
-            )
-            try:
-                handle.close()
-            except Exception as error:
-                warnings.warn(
-                    f"{handle!r} cannot be closed: {error}", ResourceWarning, stacklevel=2
-                )
+        try:
+            handle.close()
+        except SluiceError as error:
+            forgotten.append(str(error))
+    if forgotten:
+        warnings.warn(f"not closed: {', '.join(forgotten)}", ResourceWarning, stacklevel=1)
 
 
 def _forget_all() -> None:

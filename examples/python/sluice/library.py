@@ -39,7 +39,7 @@ def _candidates() -> list[str]:
         return [given]  # whoever says so wants this one and no other
     here = pathlib.Path(__file__).resolve().parent
     found = [here / "libsluice.so"]
-    for above in here.parents[:4]:
+    for above in list(here.parents)[:4]:
         found += sorted(above.glob("build/*/src/libsluice.so"))
         found += sorted(above.glob("build/src/libsluice.so"))
     return [str(f) for f in found if f.exists()] + [f"libsluice.so.{API_MAJOR}", "libsluice.so"]
@@ -115,10 +115,6 @@ STATUS_FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "sluice_request_report": (_ptr, c_uint64, POINTER(p.sluice_report)),
     "sluice_pipeline_stats": (_ptr, POINTER(p.sluice_stats)),
     "sluice_metrics": (_ptr, _ptr, c_uint64, _out64),
-}
-
-# Of engines whose scheduler and workers are separate processes.
-SPLIT_FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "sluice_planner_open": (POINTER(p.sluice_planner_options), _out_ptr),
     "sluice_plan_export": (_ptr, _ptr, c_uint64, _out64),
     "sluice_plan_import": (_ptr, _ptr, c_uint64, c_char_p, c_uint32),
@@ -136,12 +132,8 @@ OTHER_FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 def _declare(loaded: ctypes.CDLL) -> None:
-    for name, arguments in {**STATUS_FUNCTIONS, **SPLIT_FUNCTIONS}.items():
-        function = getattr(loaded, name, None)
-        if function is None and name in SPLIT_FUNCTIONS:
-            continue  # a library from before they were there
-        if function is None:
-            raise ImportError(f"{loaded._name} has no {name}")
+    for name, arguments in STATUS_FUNCTIONS.items():
+        function = getattr(loaded, name)
         function.restype = c_int32
         function.argtypes = arguments
     for name, (result, arguments) in OTHER_FUNCTIONS.items():

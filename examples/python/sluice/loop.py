@@ -12,6 +12,21 @@ from .handles import Handle, open_with
 from .library import check, lib
 
 
+def clock_of(now: Optional[Callable[[], int]]) -> s.sluice_clock:
+    """A clock as C takes it. None: CLOCK_MONOTONIC."""
+    clock = s.sluice_clock()
+    if now is not None:
+        last = [0]
+
+        def read(_user: Optional[int]) -> int:
+            last[0] = int(now())
+            return last[0]
+
+        # A clock that fails stands still.
+        clock.now = s.now_function(guarded(read, lambda _error: last[0]))
+    return clock
+
+
 class Loop(Handle):
     """What is made with it progresses in run() only. Give it to the store, device and pipeline."""
 
@@ -19,16 +34,7 @@ class Loop(Handle):
 
     def __init__(self, now: Optional[Callable[[], int]] = None) -> None:
         """now: nanoseconds, never decreasing; called by run(). None: CLOCK_MONOTONIC."""
-        clock = s.sluice_clock()
-        if now is not None:
-            last = [0]
-
-            def read(_user: Optional[int]) -> int:
-                last[0] = int(now())
-                return last[0]
-
-            # A clock that fails stands still.
-            clock.now = s.now_function(guarded(read, lambda _error: last[0]))
+        clock = clock_of(now)
         self._opened(open_with(lib.sluice_loop_create, ctypes.byref(clock)), clock)
 
     def run(self) -> int:

@@ -124,6 +124,7 @@ class Pipeline(Handle):
         deadline_ns: int = 0,
         load_timeout_ns: int = 0,
         write_back: bool = True,
+        tell_lookup: bool = False,
     ) -> int:
         """Starts a request, and returns its id. Lookup and loading to L2 begin at once.
 
@@ -133,7 +134,8 @@ class Pipeline(Handle):
         """
         joined, size, n = join_keys(keys, key_size)
         request = p.sluice_request(
-            flags=0 if write_back else RequestFlag.NO_WRITE_BACK,
+            flags=(0 if write_back else RequestFlag.NO_WRITE_BACK)
+            | (RequestFlag.TELL_LOOKUP if tell_lookup else 0),
             keys=joined,
             key_size=size,
             n_keys=n,

@@ -30,7 +30,7 @@ class Store(Handle):
 
     def __init__(self, handle: ctypes.c_void_p, keep: Any) -> None:
         """Of what sluice_store_open_* gave. Use a classmethod."""
-        self._lock = threading.Lock()  # guards what follows
+        self._lock = threading.RLock()  # guards what follows
         self._running: dict[int, Prepared] = {}
         self._registered: dict[Any, Any] = {}
         self._opened(handle, keep)

@@ -10,13 +10,6 @@
 
 namespace sluice {
 
-/// Groups of ranks: every request of an earlier tier goes before all of a later one.
-enum class rank_tier : std::uint8_t {
-    overdue = 0,  ///< has waited too long (the aging wrapper); goes even before L1 holders
-    normal = 1,
-    hopeless = 2,  ///< cannot make its deadline any more (late_last)
-};
-
 /// The place of a request in a stage's queue. Smaller goes first; equals go in arrival order.
 struct rank_value {
     double value = 0;

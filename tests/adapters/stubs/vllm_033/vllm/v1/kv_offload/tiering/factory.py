@@ -19,7 +19,12 @@ class SecondaryTierFactory:
         config = dict(tier_config)
         tier_type = config.pop("type")
         module_path = config.pop("module_path", None)
+        detector = config.pop("backpressure", None)
         module, name = cls._registry.get(tier_type, (module_path, tier_type))
         return getattr(importlib.import_module(module), name)(
-            offloading_spec=spec, primary_kv_view=primary_kv_view, tier_type=tier_type, **config
+            offloading_spec=spec,
+            primary_kv_view=primary_kv_view,
+            tier_type=tier_type,
+            backpressure_detector=detector,
+            **config,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names of vLLM 0.26's module that a tier needs, written from its contract."""
+"""The names of vLLM 0.33's module that a tier needs, written from its contract."""
 
 import enum
 from dataclasses import dataclass

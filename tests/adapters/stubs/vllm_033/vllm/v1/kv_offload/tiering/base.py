@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of a secondary tier since vLLM 0.26, written from its contract. Jobs are as in the
-newest version: slots are called chunk_ids, and a load that failed in part names what came."""
+"""vLLM 0.33's interface of a secondary tier, written from its contract."""
 
+import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Collection, Iterable, Optional
 
 from vllm.v1.kv_offload.base import (
@@ -22,6 +22,7 @@ class TransferJob:
     chunk_ids: Any
     is_promotion: bool
     req_context: ReqContext
+    submit_time: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -30,13 +31,21 @@ class JobResult:
     success: bool
     successful_keys: Optional[Collection[OffloadKey]] = None
     transfer_time: Optional[float] = None
+    transfer_bytes: Optional[int] = None
 
 
 class SecondaryTierManager(ABC):
-    def __init__(self, offloading_spec: Any, primary_kv_view: memoryview, tier_type: str) -> None:
+    def __init__(
+        self,
+        offloading_spec: Any,
+        primary_kv_view: memoryview,
+        tier_type: str,
+        backpressure_detector: Any = None,
+    ) -> None:
         self._offloading_spec = offloading_spec
         self._primary_kv_view = primary_kv_view
         self.tier_type = tier_type
+        self.bp_detector = backpressure_detector
 
     @abstractmethod
     def lookup(self, key: OffloadKey, req_context: ReqContext) -> LookupResult: ...

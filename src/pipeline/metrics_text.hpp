@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include <sluice/pipeline.hpp>
+
+namespace sluice::detail {
+
+/// The counters as Prometheus text.
+[[nodiscard]] std::string metrics_text(const pipeline_stats& s);
+
+}  // namespace sluice::detail

@@ -1,0 +1,509 @@
+// SPDX-License-Identifier: Apache-2.0
+// The planner's requests: what the scheduler asks for, and what the workers report.
+#include "planner.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <sluice/base/status.hpp>
+#include <sluice/sched/ready_queue.hpp>
+
+#include "../pipeline/metrics_text.hpp"
+#include "../pipeline/options_check.hpp"
+#include "planner_entry.hpp"
+
+namespace sluice::split {
+
+namespace {
+
+absl::Status stale() {
+    return absl::NotFoundError(
+        "the handle names no live request: it was released, or never submitted here");
+}
+
+std::uint64_t some_number() noexcept {
+    std::uint64_t n = 0;
+    if (::getentropy(&n, sizeof n) != 0 || n == 0) {
+        n = (static_cast<std::uint64_t>(::getpid()) << 32) | 1;
+    }
+    return n;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<planner>> planner::create(planner_options options) {
+    const auto out_of = [](std::string_view name, std::uint64_t value, std::uint64_t most) {
+        return absl::InvalidArgumentError(
+            fmt::format("planner: {} is {}; 1 to {} are possible", name, value, most));
+    };
+    if (options.workers == 0 || options.workers > max_workers) {
+        return out_of("workers", options.workers, max_workers);
+    }
+    if (options.groups == 0 || options.groups > 255) {
+        return out_of("n_groups", options.groups, 255);
+    }
+    if (options.pages == 0 || options.pages == no_slot) {
+        return out_of("pages", options.pages, no_slot - 1);
+    }
+    if (options.block_bytes > std::uint64_t{1} << 48) {
+        return out_of("block_bytes", options.block_bytes, std::uint64_t{1} << 48);
+    }
+    std::unique_ptr<planner> p(new planner(std::move(options)));
+    if (!p->readable_.valid()) {
+        return absl::ResourceExhaustedError("planner: no descriptor for events (eventfd failed)");
+    }
+    std::vector<group_layout> groups(p->options_.groups);
+    std::uintptr_t base = 1;
+    for (group_layout& g : groups) {
+        g.regions = {{.base = base, .stride = 1, .bytes = 1, .slots = p->options_.pages}};
+        base += p->options_.pages;
+    }
+    absl::StatusOr<layout> l1 = layout::create(std::move(groups));
+    if (!l1.ok()) {
+        return l1.status();
+    }
+    p->l1_ = *std::move(l1);
+    p->checks_.l1 = &*p->l1_;
+    p->checks_.block_tokens = p->options_.block_tokens;
+    p->checks_.owner = l1_owner::engine;
+    p->generation_ = p->options_.cost->generation();
+    return p;
+}
+
+planner::planner(planner_options options) : options_(std::move(options)), id_(some_number()) {}
+
+planner::~planner() = default;
+
+const planner::entry* planner::find(request_handle h) const noexcept {
+    if (h.index >= entries_.size()) {
+        return nullptr;
+    }
+    const entry& e = entries_[h.index];
+    return e.live && e.handle() == h ? &e : nullptr;
+}
+planner::entry* planner::find(request_handle h) noexcept {
+    return const_cast<entry*>(std::as_const(*this).find(h));
+}
+
+absl::StatusOr<planner::entry*> planner::take_entry() {
+    if (stats_.live_requests >= options_.max_requests) {
+        return absl::ResourceExhaustedError(
+            fmt::format("submit: {} requests are live, the limit of max_requests; release some",
+                        stats_.live_requests));
+    }
+    if (free_.empty()) {
+        free_.push_back(static_cast<std::uint32_t>(entries_.size()));
+        entries_.emplace_back(free_.back());
+    }
+    entry& e = entries_[free_.back()];
+    free_.pop_back();
+    const std::uint32_t epoch = std::max(e.view.id.epoch + 1, 1U);
+    e = entry(e.view.id.index);
+    e.view.id.epoch = epoch;
+    e.live = true;
+    e.order = next_order_++;
+    ++stats_.live_requests;
+    ++stats_.submitted;
+    return &e;
+}
+
+order& planner::tell(const entry& e, order::kind what) {
+    order& o = orders_.emplace_back();
+    o.what = what;
+    o.request = e.id();
+    return o;
+}
+
+void planner::tell_once(entry& e, order::kind what, bool& told) {
+    if (!std::exchange(told, true)) {
+        tell(e, what);
+    }
+}
+
+void planner::note(const entry& e, news::kind what) {
+    news_.push_back({what, e.view, e.story.loaded_blocks, e.story.bytes_fetched});
+}
+
+// ---- what the scheduler asks for
+
+absl::StatusOr<request_handle> planner::submit(const request_spec& spec) {
+    const auto shape = sluice::detail::check_spec(checks_, spec);
+    if (!shape.ok()) {
+        return shape.status();
+    }
+    const time_point now = options_.now();
+    const std::scoped_lock lock(mutex_);
+    const absl::StatusOr<entry*> fresh = take_entry();
+    if (!fresh.ok()) {
+        return fresh.status();
+    }
+    entry& e = **fresh;
+    e.write_back = spec.write_back;
+    e.tell_lookup = spec.tell_lookup;
+    e.blocks = shape->blocks;
+    e.per_group = shape->per_group;
+    e.resident = std::min(spec.resident_blocks, shape->blocks);
+    e.max_load = std::min(spec.max_load_blocks, shape->loadable);
+    e.view.user = spec.user;
+    e.view.arrival = e.story.arrival = spec.arrival == never ? now : spec.arrival;
+    e.view.deadline = spec.deadline;
+    e.view.priority = spec.priority;
+    e.view.tenant = spec.tenant;
+    e.view.tenant_weight = spec.tenant_weight;
+    e.view.rank = spec.rank.value;
+    e.view.tier = spec.rank.tier;
+    e.view.prompt_tokens = spec.prompt_tokens;
+    order& o = tell(e, order::kind::submit);
+    o.keys.assign(spec.keys.begin(), spec.keys.end());
+    o.prompt_tokens = spec.prompt_tokens;
+    o.pages_per_group = shape->per_group;
+    o.resident_blocks = e.resident;
+    o.max_load_blocks = spec.max_load_blocks;
+    o.min_query_tokens = spec.min_query_tokens;
+    o.load_timeout_ns = static_cast<std::uint64_t>(spec.load_timeout.count());
+    o.write_back = spec.write_back;
+    // Behind all that are ranked, and among those by arrival, until the policy has ranked it.
+    o.rank = {std::numeric_limits<double>::infinity(), rank_tier::normal};
+    note(e, news::kind::submitted);
+    return e.handle();
+}
+
+absl::StatusOr<request_handle> planner::store_blocks(std::span<const block_key> keys,
+                                                     std::span<const slot_id> pages, void* user) {
+    const auto blocks = sluice::detail::check_stored(checks_, keys, pages);
+    if (!blocks.ok()) {
+        return blocks.status();
+    }
+    const std::scoped_lock lock(mutex_);
+    const absl::StatusOr<entry*> fresh = take_entry();
+    if (!fresh.ok()) {
+        return fresh.status();
+    }
+    entry& e = **fresh;
+    e.storing = e.stored_owed = true;
+    e.blocks = e.per_group = *blocks;
+    e.view.user = user;
+    order& o = tell(e, order::kind::store);
+    o.keys.assign(keys.begin(), keys.end());
+    o.pages.assign(pages.begin(), pages.end());
+    return e.handle();
+}
+
+absl::Status planner::bind(request_handle h, std::span<const slot_id> pages) {
+    const std::scoped_lock lock(mutex_);
+    entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    SLUICE_RETURN_IF_ERROR(sluice::detail::check_pages("bind", *l1_, e->per_group, pages));
+    if (!e->pages.empty() || e->storing) {
+        return absl::FailedPreconditionError("bind: the request has its pages already");
+    }
+    e->pages.assign(pages.begin(), pages.end());
+    tell(*e, order::kind::bind).pages = e->pages;
+    return absl::OkStatus();
+}
+
+absl::Status planner::detach(request_handle h) {
+    const std::scoped_lock lock(mutex_);
+    entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    if (!e->ended) {
+        tell_once(*e, order::kind::detach, e->detach_told);
+    }
+    return absl::OkStatus();
+}
+
+absl::Status planner::cancel(request_handle h) {
+    const std::scoped_lock lock(mutex_);
+    entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    if (!e->ended && !recall(*e)) {
+        tell_once(*e, order::kind::cancel, e->cancel_told);
+    }
+    return absl::OkStatus();
+}
+
+bool planner::recall(entry& e) {
+    if (e.exported) {
+        return false;
+    }
+    std::erase_if(orders_, [&](const order& o) { return o.request == e.id(); });
+    e.release_told = true;  // there is nobody to tell
+    e.stored_owed = false;
+    settle(e, event_kind::cancelled, 0, false, absl::OkStatus());
+    return true;
+}
+
+absl::Status planner::release(request_handle h) {
+    const std::scoped_lock lock(mutex_);
+    entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    e->released = true;
+    if (e->ended) {
+        offers_.erase(h.index);
+        tell_once(*e, order::kind::release, e->release_told);
+        retire_if_over(*e);
+    } else if (!recall(*e)) {
+        tell_once(*e, order::kind::cancel, e->cancel_told);
+    }
+    return absl::OkStatus();
+}
+
+absl::Status planner::set_rank(request_handle h, rank_value rank) {
+    if (std::isnan(rank.value)) {
+        return absl::InvalidArgumentError("set_rank: the rank is not a number");
+    }
+    const std::scoped_lock lock(mutex_);
+    entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    e->view.rank = rank.value;
+    e->view.tier = rank.tier;
+    note(*e, news::kind::ranked);
+    return absl::OkStatus();
+}
+
+absl::Status planner::compute_done(request_handle h, double seconds) {
+    const time_point now = options_.now();
+    const std::scoped_lock lock(mutex_);
+    entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    const std::optional<fact>& outcome = e->known(fact::kind::outcome);
+    if (!e->ended || !outcome || outcome->end > event_kind::detached) {
+        return absl::FailedPreconditionError("compute_done: the request is not ready");
+    }
+    if (std::exchange(e->computed, true)) {
+        return absl::FailedPreconditionError("compute_done: reported before");
+    }
+    seconds = std::isfinite(seconds) && seconds > 0 ? std::min(seconds, 1e9) : 0;
+    e->story.first_token = now;
+    e->view.attained.compute = seconds;
+    e->stored_owed = e->write_back;
+    tell(*e, order::kind::compute_done).seconds = seconds;
+    note(*e, news::kind::computed);
+    return absl::OkStatus();
+}
+
+// ---- what the workers report
+
+void planner::learn(entry& e, const fact& f) {
+    std::optional<fact>& known = e.known(f.what);
+    const std::uint64_t before = known ? known->ranks : 0;
+    if ((f.ranks & ~before) == 0) {
+        return;  // said before
+    }
+    if (known) {
+        merge(*known, f);
+    } else {
+        known = f;
+    }
+    const auto everywhere = [this](const std::optional<fact>& what) {
+        return what && std::popcount(what->ranks) == static_cast<int>(options_.workers);
+    };
+    switch (f.what) {
+    case fact::kind::looked_up:
+        if (everywhere(known) && !e.ended) {
+            e.story.looked_up = options_.now();
+            e.story.hit_blocks = std::min(known->blocks, e.blocks);
+            e.story.planned_blocks = std::min(e.story.hit_blocks, e.max_load);
+            note(e, news::kind::looked_up);
+            if (e.tell_lookup) {
+                push(e, event_kind::looked_up, e.story.hit_blocks);
+            }
+        }
+        break;
+    case fact::kind::want_pages:
+        // One rank that waits for pages is enough to ask for them.
+        if (before == 0 && e.pages.empty() && !e.ended) {
+            push(e, event_kind::want_pages);
+        }
+        break;
+    case fact::kind::outcome:
+        if (f.end == event_kind::detached && !everywhere(known)) {
+            tell_once(e, order::kind::detach, e.detach_told);
+        } else if (f.end > event_kind::detached && !everywhere(known)) {
+            tell_once(e, order::kind::cancel, e.cancel_told);
+        }
+        if (everywhere(known) && !e.ended) {
+            const std::optional<fact>& quiet = e.known(fact::kind::quiesced);
+            const bool busy = (known->busy & ~(quiet ? quiet->ranks : 0)) != 0;
+            const bool good = known->end <= event_kind::detached;
+            e.view.attained.fetch = known->fetch_seconds;
+            e.view.attained.copy = known->copy_seconds;
+            e.story.bytes_fetched = known->bytes_fetched;
+            settle(e, known->end, good ? std::min(known->blocks, e.blocks) : 0, busy,
+                   known->end == event_kind::failed
+                       ? absl::Status(static_cast<absl::StatusCode>(known->code),
+                                      fmt::format("rank {}: {}", known->failed_rank, known->text))
+                       : absl::OkStatus());
+        }
+        break;
+    case fact::kind::quiesced:
+        if (e.quiesce_owed && (e.known(fact::kind::outcome)->busy & ~known->ranks) == 0) {
+            e.quiesce_owed = false;
+            push(e, event_kind::quiesced);
+        }
+        break;
+    case fact::kind::stored:
+        if (everywhere(known) && e.stored_owed) {
+            e.stored_owed = false;
+            if (e.storing) {
+                e.ended = e.released = e.release_told = true;
+            }
+            push(e, event_kind::stored, known->blocks);
+        }
+        break;
+    }
+}
+
+void planner::settle(entry& e, event_kind kind, std::uint32_t blocks, bool busy,
+                     absl::Status status) {
+    const bool good = kind <= event_kind::detached;
+    e.ended = true;
+    e.quiesce_owed = busy;
+    e.story.loaded_blocks = blocks;
+    e.story.loaded = good ? options_.now() : never;
+    ++stats_.outcomes;
+    if (!good || e.released) {
+        e.released = true;
+        tell_once(e, order::kind::release, e.release_told);
+    } else {
+        offers_.set(e.view.id.index, {e.compute_rank, e.order});
+    }
+    if (!e.storing) {
+        note(e, news::kind::ended);
+    }
+    push(e, kind, blocks, busy, std::move(status));
+}
+
+void planner::push(entry& e, event_kind kind, std::uint32_t blocks, bool busy,
+                   absl::Status status) {
+    request_event& event = events_.emplace_back();
+    event.kind = kind;
+    event.busy = busy;
+    event.blocks = blocks;
+    event.request = e.handle();
+    event.user = e.view.user;
+    event.status = std::move(status);
+    ++e.waiting;
+    readable_.set(true);
+}
+
+std::size_t planner::poll_events(std::span<request_event> out) {
+    const std::scoped_lock lock(mutex_);
+    std::size_t n = 0;
+    for (; n < out.size() && !events_.empty(); ++n) {
+        out[n] = std::move(events_.front());
+        events_.pop_front();
+        // An event keeps its request.
+        entry& e = *find(out[n].request);
+        --e.waiting;
+        retire_if_over(e);
+    }
+    readable_.set(!events_.empty());
+    return n;
+}
+
+void planner::retire_if_over(entry& e) {
+    if (e.ended && e.released && e.waiting == 0 && !e.quiesce_owed && !e.stored_owed) {
+        e.live = false;
+        --stats_.live_requests;
+        free_.push_back(e.view.id.index);
+    }
+}
+
+// ---- what is known
+
+absl::StatusOr<std::vector<slot_id>> planner::pages(request_handle h) const {
+    const std::scoped_lock lock(mutex_);
+    const entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    if (!e->ended || e->storing) {
+        return absl::FailedPreconditionError("pages: the request is not loaded yet");
+    }
+    return e->pages;
+}
+
+absl::StatusOr<request_progress> planner::progress(request_handle h) const {
+    const std::scoped_lock lock(mutex_);
+    const entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    request_progress p;
+    p.looked_up = e->story.looked_up != never;
+    p.hit_blocks = e->story.hit_blocks;
+    p.planned_blocks = e->ended ? e->story.loaded_blocks : e->story.planned_blocks;
+    if (!e->ended && p.planned_blocks > e->resident) {
+        p.fetching = p.loading = (p.planned_blocks - e->resident) * options_.groups;
+    }
+    p.predicted = e->story.predicted;
+    return p;
+}
+
+absl::StatusOr<request_report> planner::report(request_handle h) const {
+    const std::scoped_lock lock(mutex_);
+    const entry* const e = find(h);
+    if (e == nullptr) {
+        return stale();
+    }
+    if (!e->ended) {
+        return absl::FailedPreconditionError("report: the request has had no outcome yet");
+    }
+    request_report r = e->story;
+    r.attained = e->view.attained;
+    return r;
+}
+
+void planner::sort_by_rank(std::span<request_handle> requests) const {
+    const std::scoped_lock lock(mutex_);
+    std::ranges::stable_sort(requests, [this](request_handle a, request_handle b) {
+        const entry* const x = find(a);
+        const entry* const y = find(b);
+        if (x == nullptr || y == nullptr) {
+            return x != nullptr && y == nullptr;
+        }
+        return x->compute_rank != y->compute_rank
+                   ? x->compute_rank < y->compute_rank
+                   : static_cast<std::int32_t>(x->order - y->order) < 0;
+    });
+}
+
+request_handle planner::next_ready() {
+    const std::scoped_lock lock(mutex_);
+    if (offers_.empty()) {
+        return {};
+    }
+    const std::uint32_t best = offers_.top();
+    offers_.pop();
+    return entries_[best].handle();
+}
+
+pipeline_stats planner::stats() const {
+    const std::scoped_lock lock(mutex_);
+    pipeline_stats s = stats_;
+    s.policy_faults = options_.policy->faults();
+    return s;
+}
+
+std::string planner::metrics_text() const { return sluice::detail::metrics_text(stats()); }
+
+}  // namespace sluice::split
