@@ -25,6 +25,7 @@ import sluice
 # A block is this, its key and the state. The key names model, version, size, and all tokens so far.
 _MAGIC = b"llama.cpp state, one chunk      "
 _HEADER = len(_MAGIC) + 32
+_SETTLING = range(sluice.EventKind.READY, sluice.EventKind.STORED)  # outcomes, and QUIESCED
 
 
 def model_fingerprint(path, *more):
@@ -110,7 +111,7 @@ class LlamaCache:
             if event.kind == sluice.EventKind.STORED:
                 self.saved_chunks += event.blocks
                 self._pipeline.release(self._saving.pop(event.request).id)
-            elif event.request in self._live:
+            elif event.request in self._live and event.kind in _SETTLING:
                 request = self._live[event.request]
                 if event.is_outcome:
                     request.blocks, request.failed = event.blocks, not event.is_loaded
@@ -126,10 +127,9 @@ class LlamaCache:
             return kept_tokens
         pages = self._pipeline.pages(request.id)
         self._llama.llama_memory_seq_rm(self._memory, seq, first * self.chunk_tokens, -1)
-        for i in range(first, request.blocks):
-            if not self._join(pages[i], request.keys[i], i, seq):
-                return i * self.chunk_tokens
-        return request.blocks * self.chunk_tokens
+        while first < request.blocks and self._join(pages[first], request.keys[first], first, seq):
+            first += 1
+        return first * self.chunk_tokens
 
     def save(self, request, seq, compute_ns=0):
         """Saves the chunks that were not loaded; the sequence has the whole prompt now. compute_ns:
