@@ -33,9 +33,9 @@ class Server:
             if not select.select([self.cache.event_fd()], [], [], 30)[0]:
                 raise TimeoutError("no event in 30 seconds")
 
-    def ready(self, tokens):
+    def ready(self, tokens, **options):
         """A prompt's request, when it is ready."""
-        request = self.cache.submit(tokens)
+        request = self.cache.submit(tokens, **options)
         while (found := self.wait()) != [request]:
             assert not found
         return request
@@ -229,6 +229,14 @@ class LlamaCacheTest(unittest.TestCase):
         self.assertEqual(server.serve(tokens), 0)
         self.assertEqual(server.cache.saved_chunks, 3)
         self.assertEqual(self.server().serve(tokens), 3 * CHUNK)
+
+    def test_lookup_is_told_before_it_is_ready(self):
+        tokens = prompt(2 * CHUNK + 1)
+        self.server().serve(tokens)
+        server = self.server()
+        request = server.ready(tokens, tell_lookup=True)
+        self.assertEqual(server.cache.restore(request, 0), 2 * CHUNK)
+        server.cache.cancel(request)
 
     def test_pages_are_given_back(self):
         server = self.server(host_bytes=6 * self.server().cache.block_bytes)
