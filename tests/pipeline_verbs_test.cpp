@@ -297,6 +297,52 @@ TEST_CASE("generated blocks in pages of the library's are stored, and stay in L1
     r.close();
 }
 
+TEST_CASE("blocks that are cached in L1 alone are stored when that is asked for") {
+    rig r({.slots = 8, .library_owned = true, .library_computes = false});
+    r.open(r.options());
+    request_spec spec;
+    const std::vector<block_key> keys = rig::keys(1, 2);
+    spec.keys = keys;
+    spec.prompt_tokens = 32;
+    spec.write_back = false;
+    const request_handle h = *r.pipe->submit(spec);
+    CHECK(r.run().at(0).kind == event_kind::ready);
+    const std::vector<slot_id> pages = *r.pipe->pages(h);
+    write_block(r, pages[0], 1);
+    write_block(r, pages[1], 2);
+    REQUIRE(r.pipe->compute_done(h).ok());
+    CHECK(r.run().empty());
+    REQUIRE(r.l3->stats().blocks == 0);
+    REQUIRE(r.pipe->store_blocks(keys, pages).ok());
+    const auto stored = r.run();
+    REQUIRE(stored.size() == 1);
+    CHECK(stored[0].blocks == 2);
+    CHECK(r.l3->stats().blocks == 2);
+    r.close();
+}
+
+TEST_CASE("blocks that the store has lost are stored again, out of L2") {
+    rig r(engine_shape());
+    r.fill(1, 2);
+    r.open(r.options());
+    const request_handle h = r.submit(1, 2);
+    REQUIRE(r.pipe->bind(h, slots(10, 3)).ok());
+    CHECK(r.run().at(0).blocks == 2);
+    const std::vector<block_key> keys = rig::keys(1, 2);
+    store_remove lost;
+    lost.keys = keys;
+    lost.on_completion(r.loop, [](operation&) noexcept {});
+    r.l3->remove(lost);
+    r.loop.run_until_idle();
+    REQUIRE(r.l3->stats().blocks == 0);
+    REQUIRE(r.pipe->store_blocks(keys, slots(10, 2)).ok());
+    const auto stored = r.run();
+    REQUIRE(stored.size() == 1);
+    CHECK(stored[0].blocks == 2);
+    CHECK(r.l3->stats().blocks == 2);
+    r.close();
+}
+
 TEST_CASE("a page that nobody has is not stored") {
     rig r({.slots = 8, .library_owned = true, .library_computes = false});
     r.open(r.options());

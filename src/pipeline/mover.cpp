@@ -171,7 +171,8 @@ void mover::attach(request& r) {
         ref.index = n & 0xffffffU;
         ref.entry = table_.intern(r.keys[n], static_cast<std::uint8_t>(n / r.blocks));
         const block_entry& e = table_[ref.entry];
-        ref.present = e.l2 != level::absent || e.l1 == level::present;
+        // What is cached here need not be loaded, but the store may still be without it.
+        ref.present = !r.storing && (e.l2 != level::absent || e.l1 == level::present);
         all_here = all_here && ref.present;
     }
     if (r.load_timeout > duration{0}) {
