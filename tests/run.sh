@@ -5,8 +5,8 @@
 #
 # Without flags, what CI runs: lint, format, all tests with GCC, each header alone, and the threaded
 # tests under ThreadSanitizer. --all: also GCC optimised, Clang, ASan with UBSan, minutes of fuzzing,
-# all of TSan, no exceptions, and 10000 deterministic histories in place of 1000. Logs and JUnit
-# files: build/log.
+# all of TSan, no exceptions, llama.cpp under its adapter, and 10000 deterministic histories in place
+# of 1000. Logs and JUnit files: build/log.
 #
 # The last line is "N passed, N failed" over all jobs, in tests; a job that fails otherwise (build,
 # lint, format) counts as one failure.
@@ -185,6 +185,14 @@ fuzz() {
     return $status
 }
 
+# llama.cpp itself under its adapter.
+llama_cpp() {
+    local python
+    python=$(tests/adapters/llama_cpp_setup.sh | tail -n 1) && [[ $python ]] ||
+        { echo "llama-cpp-python cannot be installed here" >"$logs/llama_cpp.skip"; return 0; }
+    SLUICE_LLAMA_PYTHON=$python ctest --preset dev -L '^engine$' --output-junit "$junit"
+}
+
 begin=$SECONDS
 job lint lint
 job format format
@@ -198,6 +206,7 @@ if ((all)); then
     job fuzz fuzz
     job tsan tsan
     job noexcept preset noexcept
+    job llama_cpp llama_cpp
 else
     job tsan tsan sluice_tsan_tests -L '^tsan$'
 fi
