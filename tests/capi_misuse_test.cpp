@@ -229,7 +229,8 @@ TEST_CASE("a policy may call what is not closing") {
         sluice_pipeline* pipe = nullptr;
         sluice_status query = -99, cancel = -99;
     } in;
-    capi_rig r;
+    capi_rig r(64, 1000 * capi_rig::block_bytes);  // so that it is ranked before it is loaded
+    r.fill(1, 2);
     sluice_policy policy = SLUICE_POLICY_INIT;
     policy.user = &in;
     policy.rank = [](void* user, const sluice_request_view* v, uint32_t, uint64_t) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -57,7 +58,8 @@ struct engine {
         co_return status;
     }
 
-    void open(l1_owner owner, bool library_computes) {
+    void open(l1_owner owner, bool library_computes,
+              std::unique_ptr<policy> order = *make_policy("aging:after=1(srpt)")) {
         pipeline_options o;
         o.l1 = l1.get();
         o.device = gpu.get();
@@ -65,7 +67,7 @@ struct engine {
         o.owner = owner;
         o.compute = library_computes ? &model : nullptr;
         o.l2_bytes = 16 * block_bytes;
-        o.policy = *make_policy("aging:after=1(srpt)");
+        o.policy = std::move(order);
         pipe = *pipeline::create(std::move(o));
     }
 
@@ -162,6 +164,66 @@ TEST_CASE("pipeline on threads: engine-owned L1, the engine computes") {
     const history h = drive(e, 2, 100);
     CHECK(h.outcomes == 200);
     CHECK(h.wrong == 0);
+}
+
+/// Does not return before it may.
+class stuck_policy final : public policy {
+ public:
+    std::latch entered{1};
+    std::latch may_return{1};
+
+ private:
+    rank_value do_rank(const request_view&, stage_id, time_point) noexcept override {
+        if (!std::exchange(was_here_, true)) {
+            entered.count_down();
+        }
+        may_return.wait();
+        return 0;
+    }
+    bool was_here_ = false;
+};
+
+TEST_CASE("pipeline on threads: a policy that does not return delays no bytes") {
+    engine e;
+    auto made = std::make_unique<stuck_policy>();
+    stuck_policy& stuck = *made;
+    e.open(l1_owner::library, false, std::move(made));
+    const auto submit = [&](std::uint64_t first) {
+        const block_key keys[] = {block_key::from_u64(first), block_key::from_u64(first + 1)};
+        request_spec spec;
+        spec.keys = keys;
+        spec.prompt_tokens = 40;
+        return e.pipe->submit(spec).value();
+    };
+    submit(0);
+    stuck.entered.wait();
+    // What is submitted from now on has no rank, and nobody who could give it one.
+    for (std::uint64_t first = 2; first < 16; first += 2) {
+        submit(first);
+    }
+    std::uint32_t ready = 0;
+    std::uint32_t wrong = 0;
+    request_event events[8];
+    pollfd readable{e.pipe->event_fd(), POLLIN, 0};
+    while (ready < 8) {
+        ::poll(&readable, 1, -1);
+        const std::size_t n = e.pipe->poll_events(events);
+        for (const request_event& event : std::span(events).first(n)) {
+            if (event.kind != event_kind::ready) {
+                continue;
+            }
+            ++ready;
+            wrong += event.blocks == 2 ? 0 : 1;
+            const std::vector<slot_id> pages = e.pipe->pages(event.request).value();
+            const std::byte first = e.kv[pages[0] * block_bytes];
+            wrong +=
+                e.kv[pages[1] * block_bytes] == std::byte(std::to_integer<int>(first) + 1) ? 0 : 1;
+            wrong += e.pipe->compute_done(event.request).ok() ? 0 : 1;
+            wrong += e.pipe->release(event.request).ok() ? 0 : 1;
+        }
+    }
+    CHECK(wrong == 0);
+    stuck.may_return.count_down();
 }
 
 // Its event may still be on its way.

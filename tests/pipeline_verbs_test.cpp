@@ -118,6 +118,71 @@ TEST_CASE("a rank of the engine's own has a tier, which goes before its value") 
     r.close();
 }
 
+TEST_CASE("whom the policy keeps waiting is loaded without it, behind what it has ranked") {
+    rig::shape s = engine_shape();
+    s.link_rate = 4096 * 10;  // ten blocks a second
+    rig r(s);
+    virtual_loop control;  // the policy: it answers when the test lets it
+    r.fill(1, 16);
+    for (const bool split : {false, true}) {
+        pipeline_options o = r.options();
+        o.control = &control;
+        o.policy = *make_policy("external");
+        o.fetch = {1, 4 * mib};
+        o.split = split;
+        r.open(std::move(o));
+        const auto run = [&] {
+            while (control.run_until_idle() + r.loop.run_until_idle() > 0) {
+            }
+        };
+        const auto submit = [&](std::uint64_t first, double rank) {
+            const std::vector<block_key> k = rig::keys(first, 4);
+            request_spec spec;
+            spec.keys = k;
+            spec.prompt_tokens = 80;
+            spec.rank = rank;
+            const request_handle h = *r.pipe->submit(spec);
+            REQUIRE(r.pipe->bind(h, slots(static_cast<slot_id>(first), 5)).ok());
+            return h;
+        };
+        const request_handle ranked = submit(1, 1000);
+        r.loop.run_until(r.loop.now());
+        control.run_until_idle();
+        const time_point begin = r.loop.now();
+        const request_handle early = submit(5, 3);
+        const request_handle late = submit(9, 1);
+        const request_handle cancelled = submit(13, 0);
+        r.loop.run_until(r.loop.now());
+        REQUIRE(r.pipe->cancel(cancelled).ok());
+        std::vector<request_handle> order;
+        for (const request_event& e : r.run()) {
+            if (e.kind == event_kind::ready) {
+                CHECK(e.blocks == 4);
+                order.push_back(e.request);
+            } else {
+                CHECK(e.request == cancelled);
+            }
+        }
+        CHECK(order == std::vector{ranked, early, late});
+        CHECK(r.pipe->report(early)->first_fetch >= begin + std::chrono::milliseconds(5));
+        CHECK(r.pipe->report(early)->predicted.fetch == 0);
+        // The answer comes too late for loading, and in time for compute.
+        run();
+        CHECK(r.pipe->report(early)->predicted.fetch > 0);
+        std::vector<request_handle> queue{ranked, early, late};
+        r.pipe->sort_by_rank(queue);
+        CHECK(queue == std::vector{late, early, ranked});
+        CHECK(r.pipe->next_ready() == late);
+        for (const request_handle h : order) {
+            REQUIRE(r.pipe->release(h).ok());
+        }
+        r.pipe->begin_close();
+        run();
+        CHECK(r.pipe->closed());
+        r.pipe.reset();
+    }
+}
+
 TEST_CASE("detach ends the wait with what has arrived") {
     rig::shape s = engine_shape();
     s.link_rate = 4096 * 10;  // ten blocks a second

@@ -304,7 +304,8 @@ class pipeline {
     /// \name When the engine drives compute
     ///@{
 
-    /// Sorts by the last published ranks, best first; stale handles last. Calls no user code.
+    /// Sorts by the last published ranks, best first; what the policy has not ranked yet behind
+    /// them, stale handles last. Calls no user code.
     void sort_by_rank(std::span<request_handle> requests) const;
     /// The best request that is ready and has not been given out; a default handle if none is. Its
     /// event may still wait in `poll_events`; `report` says how many blocks were loaded.

@@ -459,9 +459,10 @@ typedef struct sluice_request_view {
     double attained_fetch_s, attained_copy_s, attained_compute_s;
 } sluice_request_view;
 
-/** An order of yours. Called on one thread (the pipeline's control thread, or its loop); may be as
-   slow as it likes: ranks come late then, and so does the first block of what is submitted
-   meanwhile; all other bytes go on. Views are borrowed for the call. */
+/** An order of yours. Called on one thread (the pipeline's control thread, or its loop); may be
+   as slow as it likes: ranks come late then, bytes do not. What it has not ranked yet goes behind
+   what it has, by arrival. (With SLUICE_PIPELINE_SPLIT_LOADS it also decides what is loaded, and
+   new requests wait for it.) Views are borrowed for the call. */
 typedef struct sluice_policy {
     uint32_t struct_size;
     uint32_t flags; /**< SLUICE_POLICY_RANKS_BY_SERVICE */
@@ -793,7 +794,8 @@ SLUICE_API sluice_status sluice_poll(sluice_pipeline* pipeline, sluice_event* ou
 /** @defgroup c_order Order, if the engine drives
  *  @{ */
 
-/** Sorts ids by the last published ranks, best first, stale ones last. Calls no user code. */
+/** Sorts ids by the last published ranks, best first; what the policy has not ranked yet behind
+    them, stale ones last. Calls no user code. */
 SLUICE_API sluice_status sluice_sort(sluice_pipeline* pipeline, sluice_request_id* requests,
                                      uint32_t n) SLUICE_NOEXCEPT;
 

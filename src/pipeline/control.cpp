@@ -71,29 +71,26 @@ void control::stop() noexcept {
 // A request's life, as control sees it. One await, so that the frame of a waiting request is small.
 task<void> control::serve(request& r) {
     policy_.submitted(r.view, home_.now());
-    r.to_io.raise(tell::attach);
     for (std::uint32_t told = 0; (told & tell::retire) == 0;) {
         const std::uint32_t before = told;
         const std::uint32_t news = co_await next_signal(r);
         told |= news;
         if ((before & tell::settled) == 0) {
-            if ((told & tell::settled) != 0) {
+            if ((news & tell::ranked) != 0) {
+                // A change between the two has raised the signal once more.
+                r.view.rank = r.rank_told.load(std::memory_order_relaxed);
+                r.view.tier = r.tier_told.load(std::memory_order_relaxed);
+            }
+            if ((news & tell::looked_up) != 0) {
+                admit(r);  // it may have been loaded since
+            } else if (r.view.admitted && (news & tell::ranked) != 0) {
+                rerank(r);
+            }
+            if (r.view.admitted || (told & tell::settled) != 0) {
                 take_progress(r);
+            }
+            if ((told & tell::settled) != 0) {
                 finish(r);
-            } else {
-                if ((news & tell::ranked) != 0) {
-                    // A change between the two has raised the signal once more.
-                    r.view.rank = r.rank_told.load(std::memory_order_relaxed);
-                    r.view.tier = r.tier_told.load(std::memory_order_relaxed);
-                }
-                if ((news & tell::looked_up) != 0 && !r.view.admitted) {
-                    admit(r);
-                } else if (r.view.admitted) {
-                    take_progress(r);
-                    if ((news & tell::ranked) != 0) {
-                        rerank(r);
-                    }
-                }
             }
         }
         if ((news & tell::engine_computed) != 0) {
@@ -150,8 +147,6 @@ stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
 
 void control::admit(request& r) {
     const std::uint32_t most = std::min(r.report.hit_blocks, r.max_load);
-    r.planned_fetch = r.counts.fetch_left;
-    r.planned_copy = r.counts.copy_left;
     r.plan_blocks = options_.split && most > 0 ? choose_blocks(r, most) : most;
     const stage_seconds s = predict_load_of(r, r.plan_blocks);
     if (r.report.hit_blocks > 0) {  // from all the hits to the plan

@@ -39,6 +39,7 @@ mover::mover(const pipeline_options& options, loop& io, loop& control, event_que
       copy_out_(io, options.write_back, *this),
       put_(io, options.write_back, *this),
       publish_(*this),
+      plans_(*this),
       wants_(*this) {
     if (library_owned()) {
         for (std::uint32_t g = 0; g < groups(); ++g) {
@@ -57,6 +58,9 @@ mover::~mover() = default;
 
 // ---- signals
 
+// How long a request waits, after its lookup, for the policy to rank it. Much more than a hop.
+constexpr duration plan_patience = std::chrono::milliseconds(5);
+
 void mover::look(void* self, request& r, std::uint32_t flags) noexcept {
     auto& m = *static_cast<mover*>(self);
     if ((flags & tell::bury) != 0 || r.at == phase::buried) {
@@ -70,11 +74,14 @@ void mover::look(void* self, request& r, std::uint32_t flags) noexcept {
     if ((flags & tell::attach) != 0) {
         m.attach(r);
     }
-    if ((flags & tell::plan) != 0 && !r.settled()) {
-        m.begin_plan(r);
+    if ((flags & tell::plan) != 0 && r.at == phase::planning) {
+        m.begin_plan(r, r.plan_blocks);
     }
-    if ((flags & tell::ranks) != 0) {
+    if ((flags & (tell::plan | tell::ranks)) != 0) {
         m.rerank(r);
+    }
+    if ((flags & tell::plan) != 0) {
+        m.want_soon(r, false);  // now it is known how long the rest of its fetch takes
     }
     if ((flags & tell::from_engine) != 0) {
         m.obey(r, flags);
@@ -265,8 +272,8 @@ void mover::looked_up(request& r) {
     r.hits = r.report.hit_blocks + 1;
     forget_keys(r);
     // What a plan of all the hits would move; control scales it for shorter ones.
-    r.counts.fetch_left = 0;
-    r.counts.copy_left = 0;
+    r.planned_fetch = 0;
+    r.planned_copy = 0;
     for (std::uint32_t g = 0; g < groups(); ++g) {
         for (std::uint32_t i = r.resident; i < r.report.hit_blocks; ++i) {
             if (!layout_.needed(g, i, r.report.hit_blocks)) {
@@ -274,8 +281,8 @@ void mover::looked_up(request& r) {
             }
             const block_entry& e = table_[r.refs()[g * r.blocks + i].entry];
             if (!library_owned() || e.l1 != level::present) {
-                r.counts.copy_left += layout_.block_bytes(g);
-                r.counts.fetch_left += e.l2 == level::absent ? layout_.block_bytes(g) : 0;
+                r.planned_copy += layout_.block_bytes(g);
+                r.planned_fetch += e.l2 == level::absent ? layout_.block_bytes(g) : 0;
             }
         }
     }
@@ -283,6 +290,7 @@ void mover::looked_up(request& r) {
     if (r.tell_lookup) {
         events_.push(r, event_kind::looked_up);
     }
+    plans_.asked(r, io_.now());
 }
 
 std::uint32_t mover::usable(const request& r, std::uint32_t limit) const {
@@ -305,9 +313,48 @@ std::uint32_t mover::usable(const request& r, std::uint32_t limit) const {
 
 // ---- plan and load
 
-void mover::begin_plan(request& r) {
+mover::awaited_plans::awaited_plans(mover& m) noexcept
+    : timer([](timer& t) noexcept {
+          auto& self = static_cast<awaited_plans&>(t);
+          self.go_without(self.owner.io_.now());
+      }),
+      owner(m) {}
+
+void mover::awaited_plans::asked(const request& r, time_point now) {
+    waiters.push_back({r.index, r.epoch, saturating_add(now, plan_patience)});
+    if (waiting++ == 0) {
+        owner.io_.arm(*this, waiters.back().until);
+    }
+}
+
+void mover::awaited_plans::answered() {
+    if (--waiting == 0) {
+        waiters.clear();
+        first = 0;
+        owner.io_.disarm(*this);
+    }
+}
+
+// All their hits, behind what is ranked, until they are ranked too.
+void mover::awaited_plans::go_without(time_point now) {
+    while (first < waiters.size() && waiters[first].until <= now) {
+        const waiter w = waiters[first++];
+        request* const r = owner.starter_of(w.index, w.epoch);
+        if (r != nullptr && r->at == phase::planning) {
+            owner.begin_plan(*r, r->report.hit_blocks);
+        }
+    }
+    waiters.erase(waiters.begin(), waiters.begin() + static_cast<std::ptrdiff_t>(first));
+    first = 0;
+    if (!waiters.empty() && !armed()) {
+        owner.io_.arm(*this, waiters.front().until);
+    }
+}
+
+void mover::begin_plan(request& r, std::uint32_t blocks) {
     assert(r.at == phase::planning);
     r.at = phase::loading;
+    plans_.answered();
     if (!inbound_.empty() && !r.custom) {
         r.custom = std::make_unique<block_set[]>(inbound_.size());
     }
@@ -318,7 +365,7 @@ void mover::begin_plan(request& r) {
     r.counts.fetch_left = 0;
     r.counts.copy_left = 0;
     // The hits may have changed since lookup; a smaller k may not satisfy every group.
-    const std::uint32_t k = usable(r, r.timed_out ? 0 : r.plan_blocks);
+    const std::uint32_t k = usable(r, r.timed_out ? 0 : blocks);
     r.report.planned_blocks = k;
     set_plan(r, k);
     if (r.settled()) {

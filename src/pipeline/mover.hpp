@@ -133,7 +133,7 @@ class mover {
     void lookup_done(lookup_op& op);
     void looked_up(request& r);
     void forget_keys(request& r);
-    void begin_plan(request& r);
+    void begin_plan(request& r, std::uint32_t blocks);
     void set_plan(request& r, std::uint32_t k);
     [[nodiscard]] std::uint32_t usable(const request& r, std::uint32_t limit) const;
     void rerank(request& r);
@@ -332,6 +332,25 @@ class mover {
         bool posted = false;
     } publish_;
     void publish_soon() noexcept;
+
+    /// Requests that control is to plan and rank. The policy is the user's: whom it keeps waiting
+    /// is loaded without it. Nearly always all are answered at once, and the timer does not fire.
+    struct awaited_plans : timer {
+        explicit awaited_plans(mover& m) noexcept;
+        void asked(const request& r, time_point now);
+        /// One of them, or it waits no more.
+        void answered();
+        void go_without(time_point now);
+
+        struct waiter {
+            std::uint32_t index, epoch;
+            time_point until;
+        };
+        mover& owner;
+        std::uint32_t waiting = 0;
+        std::vector<waiter> waiters;  // oldest first; also those that have been answered
+        std::size_t first = 0;
+    } plans_;
 
     // Requests that may have come to want L1; looked at once per turn, outside of any dispatch.
     struct wants_turn : work {

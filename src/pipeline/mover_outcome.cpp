@@ -72,6 +72,9 @@ void mover::compute_done(compute_op& op) {
 void mover::settle(request& r, event_kind kind, absl::Status status) {
     assert(!r.settled());
     const bool good = kind != event_kind::cancelled && kind != event_kind::failed;
+    if (r.at == phase::planning) {
+        plans_.answered();
+    }
     r.at = phase::settled;
     if (load_timers_.size() > r.index && load_timers_[r.index]) {
         io_.disarm(*load_timers_[r.index]);

@@ -68,6 +68,9 @@ bool mover::wants_now(const request& r) const {
     if (r.report.first_fetch == never) {
         return false;
     }
+    if (r.landed == 0 && r.fetch_per_byte == 0) {
+        return false;  // until one of the two is known
+    }
     // The rest of the fetch at the pace so far, or as predicted while nothing has landed.
     const double per_block = r.landed > 0 ? to_seconds(io_.now() - r.report.first_fetch) / r.landed
                                           : static_cast<double>(r.fetch_per_byte) *

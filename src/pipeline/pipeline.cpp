@@ -80,6 +80,7 @@ class pipeline::impl {
     }
     /// A fresh request; under the lock.
     [[nodiscard]] absl::StatusOr<request*> take_request();
+    request_handle begin(request& r);
     static absl::Status stale() {
         return absl::NotFoundError(
             "the handle names no live request: it was released, or never "
@@ -236,9 +237,7 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     r.view.rank = spec.rank.value;
     r.view.tier = spec.rank.tier;
     r.view.prompt_tokens = spec.prompt_tokens;
-    const request_handle h = r.handle();
-    r.to_control.raise(tell::submitted);
-    return h;
+    return begin(r);
 }
 
 absl::StatusOr<request_handle> pipeline::impl::store_blocks(std::span<const block_key> keys,
@@ -266,8 +265,14 @@ absl::StatusOr<request_handle> pipeline::impl::store_blocks(std::span<const bloc
     r.has_bound = true;
     r.view.user = user;
     r.view.arrival = now;
+    return begin(r);
+}
+
+// Both loops at once: loading does not wait for the policy.
+request_handle pipeline::impl::begin(request& r) {
     const request_handle h = r.handle();
     r.to_control.raise(tell::submitted);
+    r.to_io.raise(tell::attach);
     return h;
 }
 
@@ -295,6 +300,9 @@ absl::StatusOr<request*> pipeline::impl::take_request() {
     r.view.id = r.handle();
     r.to_io.bind(to_io_);
     r.to_control.bind(to_control_);
+    for (std::atomic<std::uint64_t>& rank : r.ranks) {
+        rank.store(detail::unranked(), std::memory_order_relaxed);
+    }
     return &r;
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <coroutine>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <sluice/kv/block_set.hpp>
 #include <sluice/kv/block_table.hpp>
 #include <sluice/pipeline.hpp>
+#include <sluice/sched/ready_queue.hpp>
 #include <sluice/sched/request_view.hpp>
 
 #include "compact_array.hpp"
@@ -73,13 +75,19 @@ inline constexpr std::uint32_t submitted = 1, looked_up = 2, served = 4, settled
 enum class phase : std::uint8_t {
     idle,  ///< not attached yet
     looking_up,
-    planning,  ///< control decides how much to load
+    planning,  ///< control decides how much to load, and ranks it
     loading,
     queued,  ///< loaded; waits for compute
     computing,
     settled,  ///< has had its outcome
     buried,
 };
+
+/// The rank of a request that the policy has not ranked yet: behind those that it has, except for
+/// the hopeless; among themselves they go in arrival order.
+[[nodiscard]] inline std::uint64_t unranked() noexcept {
+    return pack_rank(std::numeric_limits<double>::infinity());
+}
 
 /// One ranked stage of a request as published by control.
 enum ranked_stage : std::uint8_t { rank_fetch, rank_copy, rank_compute, ranked_stages };
@@ -163,9 +171,9 @@ struct request {
     std::atomic<std::uint64_t> ranks[ranked_stages] = {};
     std::atomic<std::uint32_t> flow{0};
     std::atomic<float> flow_weight{1};
-    std::uint32_t plan_blocks = 0;  ///< with tell::plan
-    float fetch_per_byte = 0;       ///< predicted seconds, with tell::plan
-    float copy_per_byte = 0;
+    std::uint32_t plan_blocks = 0;          ///< with tell::plan
+    progress_number<float> fetch_per_byte;  ///< predicted seconds; 0: not known yet
+    progress_number<float> copy_per_byte;
     progress_number<float> predicted[ranked_stages];  ///< at admission, with tell::plan
 
     // --- io: written there; control reads what it is told of.
@@ -225,7 +233,8 @@ struct request {
 
     // --- control
     request_view view;
-    std::uint64_t planned_fetch = 0;  ///< bytes, as planned
+    std::uint64_t planned_fetch =
+        0;  ///< bytes; of all hits, by io, until admitted; then as planned
     std::uint64_t planned_copy = 0;
     std::uint32_t told = 0;  ///< signals from io not yet seen by the request's task
     std::coroutine_handle<> awaiting;

@@ -201,7 +201,7 @@ class SlowPolicy(Rig):
             transfer.memory[:] = transfer.key * (BLOCK // 8)
             transfer.complete()
 
-    def test_bytes_of_admitted_requests_flow_and_their_outcomes_come(self):
+    def test_bytes_flow_and_outcomes_come(self):
         requests = [self.submit(self.pipe, 10 * i, 5, user=i) for i in range(3)]
         for _ in requests:
             self.assertTrue(self.ranked.acquire(timeout=FOR_EVER))
@@ -221,13 +221,11 @@ class SlowPolicy(Rig):
         for request in requests:
             self.pipe.compute_done(request)
             self.pipe.release(request)
-        progress = self.pipe.query(late)
-        self.assertEqual((progress.hit_blocks, progress.planned_blocks), (1, 0))
+        # What has no rank is loaded as well.
         another = self.submit(self.pipe, 50, 1)
-        self.assertEqual(self.pipe.poll(), [])
-        self.gate.open.set()
         self.serve(2)
         self.assertEqual({e.request for e in self.events_of(self.pipe, 2)}, {late, another})
+        self.assertFalse(self.gate.open.is_set())
 
     def test_requests_can_be_cancelled(self):
         admitted = self.submit(self.pipe, 0, 2, user=1)

@@ -41,8 +41,8 @@ class policy {
     policy& operator=(const policy&) = delete;
     virtual ~policy() = default;
 
-    /// The rank of `r` at a stage. Before admission every request ranks by arrival, whatever the
-    /// policy says, and `do_rank` is not called.
+    /// The rank of `r` at a stage. Until it is admitted (lookup is done, and the policy has been
+    /// asked) a request goes behind those that are, by arrival, and `do_rank` is not called.
     [[nodiscard]] rank_value rank(const request_view& r, stage_id stage, time_point now) noexcept;
 
     /// Ranks that were not a number.
