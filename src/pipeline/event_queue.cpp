@@ -7,10 +7,12 @@
 namespace sluice::detail {
 
 namespace {
-constexpr std::uint32_t bit(event_kind k) noexcept { return 1U << static_cast<unsigned>(k); }
+constexpr std::uint16_t bit(event_kind k) noexcept {
+    return static_cast<std::uint16_t>(1U << static_cast<unsigned>(k));
+}
 
 // The order of kinds is that of a request's life, but for `looked_up`, which came to be last.
-event_kind first_of(std::uint32_t pending) noexcept {
+event_kind first_of(std::uint16_t pending) noexcept {
     return (pending & bit(event_kind::looked_up)) != 0
                ? event_kind::looked_up
                : static_cast<event_kind>(std::countr_zero(pending));
@@ -94,7 +96,7 @@ std::size_t event_queue::poll(std::span<request_event> out) {
         } else if (kind == event_kind::looked_up) {
             e.blocks = r.hits - 1;
         }
-        r.events.pending &= ~bit(kind);
+        r.events.pending &= static_cast<std::uint16_t>(~bit(kind));
         if (r.events.pending == 0) {
             head_ = r.events.next;
             tail_ = head_ == nullptr ? nullptr : tail_;

@@ -59,7 +59,7 @@ void mover::compute_done(compute_op& op) {
     } else if (!status.ok()) {
         settle(r, event_kind::failed, status);
     } else {
-        r.report.first_token = io_.now();
+        r.first_token_ns = io_.now().time_since_epoch().count();
         settle(r, event_kind::computed);
         computed(r);
     }

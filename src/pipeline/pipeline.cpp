@@ -426,7 +426,6 @@ absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
     out.first_copy = s.first_copy;
     out.loaded = s.loaded;
     out.compute_begin = s.compute_begin;
-    out.first_token = s.first_token;
     out.predicted = r->predicted_seconds();
     out.attained = {to_seconds(duration{r->counts.fetch_ns}),
                     to_seconds(duration{r->counts.copy_ns}),

@@ -128,7 +128,6 @@ struct story {
     time_point first_copy = never;
     time_point loaded = never;
     time_point compute_begin = never;
-    time_point first_token = never;
     std::uint32_t hit_blocks = 0;
     std::uint32_t planned_blocks = 0;
     std::uint32_t loaded_blocks = 0;
@@ -212,11 +211,11 @@ struct request {
     // --- The event queue's, under its lock.
     struct {
         request* next = nullptr;
-        std::uint32_t pending = 0;  ///< bit per event_kind
+        std::uint16_t pending = 0;  ///< bit per event_kind
+        bool busy = false;
         std::uint32_t outcome_blocks = 0;
         std::uint32_t loaded_blocks = 0;
         std::uint32_t stored_blocks = 0;
-        bool busy = false;
         absl::Status status;
     } events;
 
@@ -227,16 +226,15 @@ struct request {
     std::atomic<bool> pages_known{false};    ///< loaded: `slots` may be asked for
     std::atomic<bool> compute_reported{false};
     std::atomic<rank_tier> tier_told{rank_tier::normal};
-    float compute_seconds_told = 0;
-    std::atomic<std::int64_t> first_token_ns{-1};  ///< engine drives
+    std::atomic<std::int64_t> first_token_ns{-1};  ///< as io or the engine says
     std::atomic<double> rank_told{0};              ///< of the engine's own; then `tier_told`
 
     // --- control
     request_view view;
-    std::uint64_t planned_fetch =
-        0;  ///< bytes; of all hits, by io, until admitted; then as planned
+    std::uint64_t planned_fetch = 0;  ///< bytes: io says of all hits, control makes it the plan's
     std::uint64_t planned_copy = 0;
-    std::uint32_t told = 0;  ///< signals from io not yet seen by the request's task
+    float compute_seconds_told = 0;  ///< by the engine, with tell::engine_computed
+    std::uint32_t told = 0;          ///< signals from io not yet seen by the request's task
     std::coroutine_handle<> awaiting;
 
     /// Makes a finished request a fresh one, under a new epoch.
