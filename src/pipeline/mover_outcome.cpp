@@ -57,7 +57,9 @@ void mover::compute_done(compute_op& op) {
         }
         maybe_quiesced(r);
     } else if (!status.ok()) {
-        settle(r, event_kind::failed, status);
+        settle(r, event_kind::failed,
+               status.message().empty() ? absl::Status(status.code(), "the compute function failed")
+                                        : status);
     } else {
         r.report.first_token = io_.now();
         settle(r, event_kind::computed);
