@@ -639,7 +639,7 @@ typedef struct sluice_request {
     uint32_t resident_blocks;  /**< engine-owned L1: leading blocks that are in its pages already */
     uint32_t max_load_blocks;  /**< 0: no bound; UINT32_MAX: load nothing */
     uint32_t min_query_tokens; /**< computed even if all is cached; 0: 1 */
-    int32_t priority;          /**< the smaller is the more urgent */
+    int32_t priority;          /**< for policies of yours; the smaller is the more urgent */
     uint32_t tenant;
     double tenant_weight;     /**< 0: 1 */
     double rank;              /**< for the policy "external": the smaller goes first */
