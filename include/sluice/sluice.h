@@ -938,7 +938,7 @@ SLUICE_API sluice_status sluice_plan_export(sluice_pipeline* planner, void* buff
  * @return SLUICE_OK, whatever becomes of single requests (the report tells);
  *         SLUICE_E_INVALID_ARGUMENT: not a plan, damaged, or out of order; nothing is done then;
  *         SLUICE_E_FAILED_PRECONDITION: a planner, or not a worker's pipeline (engine-owned L1, the
- *         engine drives).
+ *         engine drives, the policy "external").
  */
 SLUICE_API sluice_status sluice_plan_import(sluice_pipeline* worker, const void* plan,
                                             uint64_t bytes, const void* key_suffix,
