@@ -104,6 +104,7 @@ TEST_CASE("a request that fails at one rank has failed, and the others let go of
     r.ranks[1] = std::make_unique<capi_rig>(4);
     sluice_pipeline_options o = r.ranks[1]->options();
     o.flags = SLUICE_PIPELINE_ENGINE_OWNS_L1;
+    o.policy = "external";
     REQUIRE(r.ranks[1]->open(o) == SLUICE_OK);
     sluice_request_id wide = 0;
     sluice_request_id high = 0;
@@ -410,6 +411,15 @@ TEST_CASE("each call has its side") {
           SLUICE_E_INVALID_ARGUMENT);
     CHECK(sluice_report_merge(nullptr, nullptr, 1, nullptr, 0, &needed) ==
           SLUICE_E_INVALID_ARGUMENT);
+
+    // Its order is its own.
+    capi_rig ranks_itself;
+    sluice_pipeline_options o = ranks_itself.options();
+    o.flags = SLUICE_PIPELINE_ENGINE_OWNS_L1;
+    REQUIRE(ranks_itself.open(o) == SLUICE_OK);
+    CHECK(sluice_plan_import(ranks_itself.pipe, p.data(), p.size(), nullptr, 0) ==
+          SLUICE_E_FAILED_PRECONDITION);
+    CHECK(std::string(sluice_last_error()).find("\"external\"") != std::string::npos);
 
     // A worker serves plans only, and not while it has requests of its own.
     REQUIRE(r.ranks[0]->submit(1, 2, &id) == SLUICE_OK);

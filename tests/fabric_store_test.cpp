@@ -407,6 +407,19 @@ TEST_CASE("fabric_store: a damaged block comes from its replica") {
     }
 }
 
+TEST_CASE("fabric_store: a name that nobody knows costs its node's blocks, not the store") {
+    fabric_store_options o;
+    o.nodes = {"tcp://" + std::string(64, 'x') + ":7400"};  // too long a label: asked of nobody
+    o.secret = sluice::test::test_secret;
+    test_client client(o);
+    CHECK(client.lookup({1}) == bits{0});
+    CHECK(client->health()[0].state == node_state::down);
+    CHECK(client->health()[0].error.message().find("no address") == 0);
+
+    o.provider = "none";
+    CHECK(sluice::fabric_store::create(o).status().code() == StatusCode::kUnimplemented);
+}
+
 TEST_CASE("fabric_store: works by every provider that this machine has") {
     for (const std::string provider : {"tcp", "tcp;ofi_rxm", "shm", "sockets"}) {
         CAPTURE(provider);

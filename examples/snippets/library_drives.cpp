@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The library drives: it calls the engine's function for each request whose blocks are in L1.
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <span>
@@ -50,6 +51,11 @@ int main() {
         sluice::request_spec spec;
         spec.keys = keys;
         spec.prompt_tokens = blocks * options.block_tokens + 1;
+        // [deadline]
+        // Threads of the pipeline's own keep the time of std::chrono::steady_clock.
+        const sluice::time_point now(std::chrono::steady_clock::now().time_since_epoch());
+        spec.deadline = now + std::chrono::milliseconds(200);  // an instant, not a span
+        // [deadline]
         const sluice::request_handle request = pipe->submit(spec).value();
         pollfd waiting{pipe->event_fd(), POLLIN, 0};
         sluice::request_event event;

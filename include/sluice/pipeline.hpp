@@ -119,7 +119,7 @@ struct request_spec {
     std::uint32_t min_query_tokens = 1;
     time_point arrival = never;   ///< `never`: now
     time_point deadline = never;  ///< of the first token
-    std::int32_t priority = 0;
+    std::int32_t priority = 0;    ///< for policies of yours; smaller is more urgent
     std::uint32_t tenant = 0;
     double tenant_weight = 1;
     rank_value rank;           ///< the engine's own, for the policy `external`; smaller goes first

@@ -639,7 +639,7 @@ typedef struct sluice_request {
     uint32_t resident_blocks;  /**< engine-owned L1: leading blocks that are in its pages already */
     uint32_t max_load_blocks;  /**< 0: no bound; UINT32_MAX: load nothing */
     uint32_t min_query_tokens; /**< computed even if all is cached; 0: 1 */
-    int32_t priority;          /**< the smaller is the more urgent */
+    int32_t priority;          /**< for policies of yours; the smaller is the more urgent */
     uint32_t tenant;
     double tenant_weight;     /**< 0: 1 */
     double rank;              /**< for the policy "external": the smaller goes first */
@@ -938,7 +938,7 @@ SLUICE_API sluice_status sluice_plan_export(sluice_pipeline* planner, void* buff
  * @return SLUICE_OK, whatever becomes of single requests (the report tells);
  *         SLUICE_E_INVALID_ARGUMENT: not a plan, damaged, or out of order; nothing is done then;
  *         SLUICE_E_FAILED_PRECONDITION: a planner, or not a worker's pipeline (engine-owned L1, the
- *         engine drives).
+ *         engine drives, the policy "external").
  */
 SLUICE_API sluice_status sluice_plan_import(sluice_pipeline* worker, const void* plan,
                                             uint64_t bytes, const void* key_suffix,

@@ -54,7 +54,8 @@ class pipeline_object final : public object {
     std::unique_ptr<sluice::compute> compute_;
     std::unique_ptr<sluice::pipeline> pipe_;
     bool serves_plans_ = false;  // engine-owned L1, the engine drives
-    std::mutex worker_mutex_;    // guards making the worker
+    bool ranked_from_outside_ = false;
+    std::mutex worker_mutex_;  // guards making the worker
     std::optional<split::worker> worker_;
     std::atomic<bool> is_worker_{false};
     std::unique_ptr<split::planner> planner_;

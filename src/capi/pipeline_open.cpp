@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Options of a pipeline, and its beginning and end.
+#include <string_view>
 #include <utility>
 
 #include "drivers.hpp"
@@ -121,6 +122,10 @@ absl::StatusOr<std::unique_ptr<pipeline_object>> pipeline_object::open(
         made->compute_ = *std::move(compute);
         to.compute = made->compute_.get();
     }
+    // A policy of the user's may do as "external" does.
+    made->ranked_from_outside_ = o.custom_policy != nullptr ||
+                                 (o.policy != nullptr && std::string_view(o.policy).find(
+                                                             "external") != std::string_view::npos);
     made->serves_plans_ = to.owner == l1_owner::engine && to.compute == nullptr;
     auto pipe = sluice::pipeline::create(std::move(to));
     if (!pipe.ok()) {

@@ -62,6 +62,10 @@ absl::StatusOr<split::worker*> pipeline_object::become_worker() {
         return absl::FailedPreconditionError(
             "a worker's pipeline is one with engine-owned L1 whose engine drives compute");
     }
+    if (!ranked_from_outside_) {
+        return absl::FailedPreconditionError(
+            "a worker's pipeline has the policy \"external\": its planner ranks");
+    }
     const std::scoped_lock lock(worker_mutex_);
     if (!worker_) {
         if (pipe_->stats().live_requests > 0) {

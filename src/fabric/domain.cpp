@@ -74,9 +74,10 @@ absl::StatusOr<std::shared_ptr<domain>> domain::open(const std::string& provider
     }
     if (!info) {
         return absl::UnimplementedError(fmt::format(
-            "libfabric has no provider '{}' with one-sided reads for host '{}' ({}); `fi_info` "
-            "lists what there is",
-            provider, host, fi_strerror(-error)));
+            "libfabric has no provider '{}' with one-sided reads{} ({}); `fi_info` lists what "
+            "there is",
+            provider, host.empty() ? "" : fmt::format(" for host '{}'", host),
+            fi_strerror(-error)));
     }
     auto out = std::shared_ptr<domain>(new domain);
     fid_fabric* fabric = nullptr;

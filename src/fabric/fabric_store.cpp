@@ -9,6 +9,7 @@
 
 #include <sluice/coro/thread_loop.hpp>
 
+#include "../wire/resolve.hpp"
 #include "store_core.hpp"
 
 namespace sluice {
@@ -44,6 +45,17 @@ absl::Status check(const fabric_store_options& o) {
         return invalid("a provider's name has 1 to 64 characters");
     }
     return check_rate(o.link_rate);
+}
+
+/// Whether this machine has the provider for the way to `node`; if the node's name means nothing
+/// now, which may change, whether it has it at all.
+absl::Status check_provider(const std::string& provider, const wire::address& node) {
+    using fabric::domain;
+    const absl::Status status = domain::open(provider, node.host, domain::role::client).status();
+    if (status.ok() || wire::resolve(node).ok()) {
+        return status;
+    }
+    return domain::open(provider, "", domain::role::client).status();
 }
 
 }  // namespace
@@ -87,10 +99,8 @@ absl::StatusOr<std::unique_ptr<fabric_store>> fabric_store::create(
     }
     auto s = std::make_unique<state>();
     // Fails here rather than at the first operation.
-    if (const auto d = fabric::domain::open(options.provider, nodes.front().host,
-                                            fabric::domain::role::client);
-        !d.ok()) {
-        return d.status();
+    if (absl::Status status = check_provider(options.provider, nodes.front()); !status.ok()) {
+        return status;
     }
     if (on == nullptr) {
         s->own = std::make_unique<thread_loop>("sluice-fabric");

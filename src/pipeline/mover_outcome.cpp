@@ -57,7 +57,9 @@ void mover::compute_done(compute_op& op) {
         }
         maybe_quiesced(r);
     } else if (!status.ok()) {
-        settle(r, event_kind::failed, status);
+        settle(r, event_kind::failed,
+               status.message().empty() ? absl::Status(status.code(), "the compute function failed")
+                                        : status);
     } else {
         r.first_token_ns = io_.now().time_since_epoch().count();
         settle(r, event_kind::computed);

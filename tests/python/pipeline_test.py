@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and events from Python."""
 
+import contextlib
 import doctest
+import io
+import sys
 import unittest
 
 import support
@@ -148,6 +151,22 @@ class EngineDrives(Rig):
 
 
 class LibraryDrives(Rig):
+    def test_what_raises_is_printed_unless_a_hook_takes_it(self):
+        def compute(job):
+            raise RuntimeError("no kernel")
+
+        def failing_hook(_args):
+            raise ValueError
+
+        pipeline = self.pipeline(compute=compute)
+        for hook in sys.__unraisablehook__, failing_hook:
+            sys.unraisablehook = hook
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                self.submit(pipeline, 0, 1)
+                self.events_of(pipeline, 2)
+            self.assertIn("in compute", said.getvalue())
+            self.assertIn("RuntimeError: no kernel", said.getvalue())
+
     def test_jobs_now_later_and_failing(self):
         jobs = []
 

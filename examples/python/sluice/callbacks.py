@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 from types import SimpleNamespace
 from typing import Any, Callable
 
@@ -13,7 +14,8 @@ from .library import SluiceError
 
 
 def report(error: BaseException, function: Any) -> None:
-    """Lets sys.unraisablehook know of an exception that nobody can catch."""
+    """Lets sys.unraisablehook know of an exception that nobody can catch; prints it if that is the
+    interpreter's own, which takes nothing but what the interpreter has made, or fails."""
     try:
         sys.unraisablehook(
             SimpleNamespace(
@@ -24,8 +26,14 @@ def report(error: BaseException, function: Any) -> None:
                 object=function,
             )
         )
+        return
     except BaseException:
-        pass  # a hook that fails
+        pass
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        sys.stderr.write("Exception ignored in a callback of sluice\n" + "".join(lines))
+    except BaseException:
+        pass  # there is nowhere to write to
 
 
 def status_of(error: BaseException) -> int:
