@@ -55,8 +55,10 @@ TEST_CASE("pipeline: cached blocks flow through L2 to L1, the rest is computed a
     // The same prompt again: everything is in L1 now.
     const request_handle again = r.submit(1, 10, 5);
     const auto more = r.run();
-    CHECK(kinds(more, again) == std::vector{event_kind::loaded, event_kind::computed});
+    CHECK(kinds(more, again) ==
+          std::vector{event_kind::loaded, event_kind::computed, event_kind::stored});
     CHECK(more[1].blocks == 10);
+    CHECK(more[2].blocks == 0);
     CHECK(r.pipe->stats().l1_hits == 10);
     CHECK(r.pipe->release(again).ok());
     r.close();
@@ -74,8 +76,9 @@ TEST_CASE("pipeline: two requests that want one block share its transfer") {
     const request_handle a = r.submit(1, 4);
     const request_handle b = r.submit(1, 4);
     const auto events = r.run();
-    CHECK(kinds(events, a).back() == event_kind::computed);
-    CHECK(kinds(events, b).back() == event_kind::computed);
+    const std::vector all{event_kind::loaded, event_kind::computed, event_kind::stored};
+    CHECK(kinds(events, a) == all);
+    CHECK(kinds(events, b) == all);
     CHECK(r.l3->stats().gets == 4);
     CHECK(r.pipe->stats().bytes_deduplicated == 4 * 4096);
     CHECK(r.pipe->report(b)->bytes_deduplicated == 4 * 4096);

@@ -63,9 +63,8 @@ int serve(const sluice::fabric_store_options& l3) {
             if (event.kind == sluice::event_kind::ready) {
                 loaded = event.blocks;
                 (void)pipe->compute_done(request);
-                over = loaded == blocks;  // nothing to store
             } else {
-                over = true;  // stored
+                over = event.kind == sluice::event_kind::stored;
             }
         }
     }

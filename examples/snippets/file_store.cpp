@@ -140,9 +140,8 @@ std::uint32_t serve(sluice::pipeline& pipe, std::span<const sluice::block_key> k
             if (event.kind == sluice::event_kind::ready) {
                 loaded = event.blocks;
                 (void)pipe.compute_done(request);
-                over = loaded == keys.size();  // nothing to store
             } else {
-                over = true;  // stored
+                over = event.kind == sluice::event_kind::stored;
             }
         }
     }

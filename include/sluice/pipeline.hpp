@@ -140,9 +140,9 @@ enum class event_kind : std::uint8_t {
     failed,  ///< see `status`
     // Afterwards:
     quiesced,  ///< no transfer touches the request's pages any more
-    /// Write-back has ended; `blocks` were stored. Pages being stored are free now. With pages of
-    /// the engine's it always comes after `compute_done` or `computed` (unless `write_back` is
-    /// off): wait for it before they are used for anything else.
+    /// Write-back has ended; `blocks` were stored. Always comes after `compute_done` or `computed`,
+    /// unless `write_back` is off. Wait for it before pages of the engine's are used for anything
+    /// else, and before the end if the blocks are to be in the store then.
     stored,
     /// If the request asked for it; before its other events. `blocks`: the usable prefix that
     /// lookup found.

@@ -758,10 +758,9 @@ SLUICE_API sluice_status sluice_pages(sluice_pipeline* pipeline, sluice_request_
 #define SLUICE_EVENT_FAILED 6u    /**< see `status` and `text` */
 /* Afterwards: */
 #define SLUICE_EVENT_QUIESCED 7u /**< no transfer touches its pages any more */
-/** `blocks` were stored; the pages may change. In engine-owned L1 it always comes after
-   sluice_compute_done or SLUICE_EVENT_COMPUTED, unless SLUICE_REQUEST_NO_WRITE_BACK: wait for it
-   before you use the pages for anything else. In library-owned L1 it comes if something was to be
-   stored. */
+/** Write-back has ended, `blocks` were stored. Always comes after sluice_compute_done or
+   SLUICE_EVENT_COMPUTED, unless SLUICE_REQUEST_NO_WRITE_BACK. Wait for it before you use pages of
+   yours for anything else, and before the end if the blocks are to be in the store then. */
 #define SLUICE_EVENT_STORED 8u
 /** If the request asked for it; before its other events. `blocks`: the usable prefix that lookup
    found, as sluice_query tells too. */

@@ -57,8 +57,8 @@ void mover::store_blocks(request& r) {
 
 void mover::computed(request& r) {
     begin_write_back(r);
-    if (!library_owned() && r.write_back && !r.outgoing) {
-        events_.push(r, event_kind::stored, 0);  // the engine waits for its pages
+    if (r.write_back && !r.outgoing) {
+        events_.push(r, event_kind::stored, 0);  // the engine may wait for it
     }
 }
 

@@ -210,7 +210,7 @@ void engine::give_pages_back(watched& r) {
     }
 }
 
-// If nothing is stored there is no event that says so; but a stale handle says that all is over.
+// A stale handle says that all is over, whatever comes or not.
 void engine::watch_handle(watched& r) {
     ++promises_;
     w_.clock.after(std::chrono::microseconds(200), [this, &r] {

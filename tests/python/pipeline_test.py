@@ -182,8 +182,9 @@ class LibraryDrives(Rig):
 
         pipeline = self.pipeline(compute=compute)
         self.submit(pipeline, 0, 2, user=0)
-        events = self.events_of(pipeline, 2)
-        self.assertEqual([e.kind for e in events], [EventKind.LOADED, EventKind.COMPUTED])
+        events = self.events_of(pipeline, 3)
+        kinds = [EventKind.LOADED, EventKind.COMPUTED, EventKind.STORED]
+        self.assertEqual([e.kind for e in events], kinds)
         (job,) = jobs
         self.assertEqual((job.loaded_blocks, job.context_tokens, job.query_tokens), (2, 32, 1))
         self.assertEqual(len(job.pages[0]), 3)
@@ -196,7 +197,8 @@ class LibraryDrives(Rig):
         while len(jobs) < 2:  # it is called after the event
             pass
         jobs[1].complete()
-        self.assertEqual(self.events_of(pipeline, 1)[0].kind, EventKind.COMPUTED)
+        done = self.events_of(pipeline, 2)
+        self.assertEqual([e.kind for e in done], [EventKind.COMPUTED, EventKind.STORED])
 
         failures = {2: Status.INTERNAL, 3: Status.RESOURCE_EXHAUSTED, 4: Status.UNAVAILABLE}
         for user, status in failures.items():

@@ -224,7 +224,7 @@ class SlowPolicy(Rig):
         # What has no rank is loaded as well.
         another = self.submit(self.pipe, 50, 1)
         self.serve(2)
-        self.assertEqual({e.request for e in self.events_of(self.pipe, 2)}, {late, another})
+        self.assertEqual({e.request for e in self.outcomes_of(self.pipe, 2)}, {late, another})
         self.assertFalse(self.gate.open.is_set())
 
     def test_requests_can_be_cancelled(self):

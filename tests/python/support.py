@@ -91,6 +91,14 @@ class Rig(unittest.TestCase):
             events += pipeline.poll()
         return events
 
+    def outcomes_of(self, pipeline, n):
+        """The next n outcomes; events of other kinds are left out."""
+        outcomes = []
+        while len(outcomes) < n:
+            wait_readable(pipeline.event_fd())
+            outcomes += [event for event in pipeline.poll() if event.is_outcome]
+        return outcomes
+
     def stats_once(self, pipeline, reached):
         """The stats, when reached(stats) is true: they follow the events."""
         end = time.monotonic() + FOR_EVER
