@@ -108,6 +108,7 @@ absl::StatusOr<planner::entry*> planner::take_entry() {
     e.view.id.epoch = epoch;
     e.live = true;
     e.order = next_order_++;
+    e.compute_rank = pack_rank(std::numeric_limits<double>::infinity());
     ++stats_.live_requests;
     ++stats_.submitted;
     return &e;

@@ -128,6 +128,8 @@ class planner {
     // In a turn, without the lock but where it says so.
     void think();
     void tell_policy(const news& n);
+    [[nodiscard]] request_view latest(const request_view& noted) const;
+    [[nodiscard]] bool waits(request_handle h) const;
     void predict(request_handle h);
     void rerank(request_handle h);
     void rerank_due(time_point now);

@@ -48,7 +48,7 @@ struct planner::entry {
     std::array<std::optional<fact>, 5> facts;  // merged over ranks, by kind
     request_view view;
     request_report story;
-    std::uint64_t compute_rank = 0;       // packed
+    std::uint64_t compute_rank = 0;       // packed; from the start behind all that are ranked
     std::optional<rank_value> told_rank;  // that the workers have
 };
 

@@ -156,6 +156,25 @@ void planner::tell_policy(const news& n) {
     }
 }
 
+// As noted, with what has been predicted since.
+request_view planner::latest(const request_view& noted) const {
+    request_view v = noted;
+    const std::scoped_lock lock(mutex_);
+    if (const entry* const e = find(noted.id); e != nullptr) {
+        v.admitted = e->view.admitted;
+        v.load_tokens = e->view.load_tokens;
+        v.predicted = e->view.predicted;
+        v.remaining = e->view.remaining;
+    }
+    return v;
+}
+
+bool planner::waits(request_handle h) const {
+    const std::scoped_lock lock(mutex_);
+    const entry* const e = find(h);
+    return e != nullptr && !e->ended;
+}
+
 // ---- costs
 
 demand_shape planner::fetched(std::uint64_t bytes) const noexcept {
@@ -193,7 +212,7 @@ void planner::predict(request_handle h) {
     {
         const std::scoped_lock lock(mutex_);
         const entry* const e = find(h);
-        if (e == nullptr || e->ended) {
+        if (e == nullptr) {
             return;
         }
         v = e->view;
@@ -242,7 +261,7 @@ void planner::rerank(request_handle h) {
     {
         const std::scoped_lock lock(mutex_);
         const entry* const e = find(h);
-        if (e == nullptr || e->ended || !e->view.admitted) {
+        if (e == nullptr || !e->view.admitted) {
             return;
         }
         v = e->view;
@@ -272,7 +291,9 @@ void planner::rerank(request_handle h) {
     if (!e->ended &&
         (!e->told_rank || e->told_rank->value != rank.value || e->told_rank->tier != rank.tier)) {
         e->told_rank = rank;
-        tell(*e, order::kind::rank).rank = rank;
+        if (!std::exchange(e->rank_due, true)) {
+            new_ranks_.push_back(h);
+        }
     }
 }
 

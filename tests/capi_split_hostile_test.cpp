@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Schedulers that call in odd orders, and workers that report what cannot be.
+#include <sluice/sluice.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <sluice/base/checksum.hpp>
+
+#include "split/message.hpp"
+#include "support/split_rig.hpp"
+
+namespace sluice {
+namespace {
+
+using test::capi_rig;
+using test::message;
+using test::split_rig;
+
+sluice_request_id ranked(const split_rig& r, double rank, std::uint32_t page) {
+    const std::vector<std::uint64_t> names = capi_rig::keys(1, 2);
+    sluice_request q = SLUICE_REQUEST_INIT;
+    q.keys = names.data();
+    q.key_size = sizeof(std::uint64_t);
+    q.n_keys = 2;
+    q.prompt_tokens = 2 * capi_rig::block_tokens + 1;
+    q.rank = rank;
+    sluice_request_id id = 0;
+    REQUIRE(sluice_submit(r.planner, &q, &id) == SLUICE_OK);
+    REQUIRE(r.bind(id, page, 3) == SLUICE_OK);
+    return id;
+}
+
+TEST_CASE("what is looked up and loaded in one report is ranked, too") {
+    split_rig r(2, 64, "external");
+    r.ranks[0]->fill(1, 2);
+    r.ranks[1]->fill(1, 2);
+    const sluice_request_id last = ranked(r, 3, 0);
+    r.step();
+    const sluice_request_id first = ranked(r, 1, 3);
+    const sluice_request_id second = ranked(r, 2, 6);
+    r.step();
+    std::vector<sluice_request_id> queue{last, second, first};
+    REQUIRE(sluice_sort(r.planner, queue.data(), 3) == SLUICE_OK);
+    CHECK(queue == std::vector{first, second, last});
+    for (const sluice_request_id expected : {first, second, last}) {
+        sluice_request_id id = 0;
+        REQUIRE(sluice_next_ready(r.planner, &id) == SLUICE_OK);
+        CHECK(id == expected);
+        sluice_report told = SLUICE_REPORT_INIT;
+        REQUIRE(sluice_request_report(r.planner, id, &told) == SLUICE_OK);
+        CHECK(told.predicted_fetch_s > 0);
+    }
+    CHECK(r.good());
+}
+
+TEST_CASE("what the planner's policy has not ranked goes behind what it has") {
+    split_rig r(1, 64, "external");
+    sluice_request_id known = 0;
+    REQUIRE(r.submit(1, 2, &known, [](sluice_request& q) { q.rank = 5; }) == SLUICE_OK);
+    r.step();  // now it waits for its pages
+    const sluice_request_id unknown = ranked(r, 1, 3);
+    std::vector<sluice_request_id> queue{unknown, known};
+    REQUIRE(sluice_sort(r.planner, queue.data(), 2) == SLUICE_OK);
+    CHECK(queue == std::vector{known, unknown});
+}
+
+}  // namespace
+}  // namespace sluice
