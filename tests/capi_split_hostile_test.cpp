@@ -72,5 +72,25 @@ TEST_CASE("what the planner's policy has not ranked goes behind what it has") {
     CHECK(queue == std::vector{known, unknown});
 }
 
+TEST_CASE("nothing is computed for a request that was released") {
+    split_rig r(1);
+    r.ranks[0]->fill(1, 2);
+    const sluice_request_id id = ranked(r, 0, 0);
+    r.step();
+    sluice_request_id best = 0;
+    REQUIRE(sluice_next_ready(r.planner, &best) == SLUICE_OK);
+    REQUIRE(best == id);
+    // Its event still waits, so the id is live.
+    REQUIRE(sluice_release(r.planner, id) == SLUICE_OK);
+    CHECK(sluice_compute_done(r.planner, id, 1) == SLUICE_E_FAILED_PRECONDITION);
+    r.poll();
+    r.step();
+    r.step();
+    CHECK(r.poll().empty());
+    CHECK(r.live(r.planner) == 0);
+    CHECK(r.live(r.ranks[0]->pipe) == 0);
+    CHECK(r.good());
+}
+
 }  // namespace
 }  // namespace sluice

@@ -285,6 +285,9 @@ absl::Status planner::compute_done(request_handle h, double seconds) {
     if (e == nullptr) {
         return stale();
     }
+    if (e->released) {  // nobody could be told any more
+        return absl::FailedPreconditionError("compute_done: the request was released");
+    }
     const std::optional<fact>& outcome = e->known(fact::kind::outcome);
     if (!e->ended || !outcome || outcome->end > event_kind::detached) {
         return absl::FailedPreconditionError("compute_done: the request is not ready");
