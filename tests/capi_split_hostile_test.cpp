@@ -92,5 +92,47 @@ TEST_CASE("nothing is computed for a request that was released") {
     CHECK(r.good());
 }
 
+TEST_CASE("a plan that waits does not grow with every change of a rank") {
+    split_rig r(1, 64, "external");
+    sluice_request_id id = 0;
+    REQUIRE(r.submit(1, 2, &id) == SLUICE_OK);
+    r.step();
+    REQUIRE(r.plan().size() > 0);
+    std::uint64_t first = 0;
+    std::uint64_t needed = 0;
+    for (int i = 1; i <= 100; ++i) {
+        REQUIRE(sluice_set_rank(r.planner, id, i) == SLUICE_OK);
+        CHECK(sluice_plan_export(r.planner, nullptr, 0, &needed) == SLUICE_E_TRUNCATED);
+        first = i == 1 ? needed : first;
+    }
+    CHECK(needed == first);
+    const message last = r.plan();
+    const auto told = split::decode_plan(std::as_bytes(std::span(last)));
+    REQUIRE(told.ok());
+    REQUIRE(told->orders.size() == 1);
+    CHECK(told->orders[0].rank.value == 100);
+    CHECK(r.plan().empty());
+}
+
+TEST_CASE("what is taken back before it was told leaves the rest of the plan") {
+    split_rig r(1);
+    std::vector<sluice_request_id> ids(100);
+    for (std::uint32_t i = 0; i < ids.size(); ++i) {
+        REQUIRE(r.submit(1 + i, 1, &ids[i]) == SLUICE_OK);
+    }
+    for (std::uint32_t i = 0; i < ids.size(); ++i) {
+        if (i % 10 != 3) {
+            REQUIRE(sluice_cancel(r.planner, ids[i]) == SLUICE_OK);
+        }
+    }
+    const message rest = r.plan();
+    const auto told = split::decode_plan(std::as_bytes(std::span(rest)));
+    REQUIRE(told.ok());
+    REQUIRE(told->orders.size() == 10);
+    for (std::size_t i = 0; i < 10; ++i) {
+        CHECK(told->orders[i].request == ids[10 * i + 3]);
+    }
+}
+
 }  // namespace
 }  // namespace sluice

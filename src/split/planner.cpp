@@ -239,11 +239,25 @@ bool planner::recall(entry& e) {
     if (e.exported) {
         return false;
     }
-    std::erase_if(orders_, [&](const order& o) { return o.request == e.id(); });
+    recalled_.push_back(e.id());
+    if (recalled_.size() * 4 > orders_.size()) {
+        forget_recalled();
+    }
     e.release_told = true;  // there is nobody to tell
     e.stored_owed = false;
     settle(e, event_kind::cancelled, 0, false, absl::OkStatus());
     return true;
+}
+
+// Many at once: each looks through all the orders.
+void planner::forget_recalled() {
+    if (recalled_.empty()) {
+        return;
+    }
+    std::ranges::sort(recalled_);
+    std::erase_if(orders_,
+                  [&](const order& o) { return std::ranges::binary_search(recalled_, o.request); });
+    recalled_.clear();
 }
 
 absl::Status planner::release(request_handle h) {

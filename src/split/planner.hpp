@@ -118,6 +118,8 @@ class planner {
     void tell_once(entry& e, order::kind what, bool& told);
     /// Takes back a request that no worker knows of. \return whether it was such a one
     bool recall(entry& e);
+    /// Takes the orders about such requests out.
+    void forget_recalled();
     void push(entry& e, event_kind kind, std::uint32_t blocks = 0, bool busy = false,
               absl::Status status = absl::OkStatus());
     void settle(entry& e, event_kind kind, std::uint32_t blocks, bool busy, absl::Status status);
@@ -159,6 +161,8 @@ class planner {
     std::vector<std::uint32_t> free_;
     std::vector<news> news_;
     std::vector<order> orders_;
+    std::vector<std::uint64_t> recalled_;    // whose orders are not to be told
+    std::vector<request_handle> new_ranks_;  // that the workers do not have
     std::uint64_t next_sequence_ = 1;
     std::deque<request_event> events_;
     sluice::detail::readable_event readable_;

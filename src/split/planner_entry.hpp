@@ -33,6 +33,7 @@ struct planner::entry {
     bool cancel_told = false;
     bool detach_told = false;
     bool release_told = false;
+    bool rank_due = false;  // the next plan says it
     bool ended = false;     // has had its outcome
     bool computed = false;  // compute_done
     bool released = false;

@@ -52,16 +52,33 @@ absl::Status planner::export_plan(
     }
     think();
     const std::scoped_lock lock(mutex_);
-    if (orders_.empty()) {
-        return take({});
-    }
+    forget_recalled();
     plan p{id_, next_sequence_, std::move(orders_)};
-    const absl::Status status = take(encode(p));
+    const std::size_t asked_for = p.orders.size();
+    for (const request_handle h : new_ranks_) {
+        if (const entry* const e = find(h); e != nullptr && !e->ended) {
+            order& o = p.orders.emplace_back();
+            o.what = order::kind::rank;
+            o.request = e->id();
+            o.rank = *e->told_rank;
+        }
+    }
+    const absl::Status status = take(p.orders.empty() ? std::vector<std::byte>() : encode(p));
     if (!status.ok()) {
+        p.orders.resize(asked_for);
         orders_ = std::move(p.orders);
         return status;
     }
     orders_.clear();
+    for (const request_handle h : new_ranks_) {
+        if (entry* const e = find(h); e != nullptr) {
+            e->rank_due = false;
+        }
+    }
+    new_ranks_.clear();
+    if (p.orders.empty()) {
+        return status;
+    }
     ++next_sequence_;
     for (const order& o : p.orders) {
         if (o.what == order::kind::submit || o.what == order::kind::store) {
@@ -135,20 +152,26 @@ void planner::tell_policy(const news& n) {
     case news::kind::submitted: order.submitted(n.view, now); break;
     case news::kind::looked_up:
         predict(n.view.id);
-        rerank(n.view.id);
+        rerank(n.view.id);  // it may have been loaded since
         break;
-    case news::kind::ranked: rerank(n.view.id); break;
-    case news::kind::ended:
+    case news::kind::ranked:
+        if (waits(n.view.id)) {
+            rerank(n.view.id);
+        }
+        break;
+    case news::kind::ended: {
         changes_.erase(n.view.id.index);
-        for (const auto& [stage, seconds] : {std::pair{stage_id::fetch, n.view.attained.fetch},
-                                             {stage_id::copy, n.view.attained.copy}}) {
+        const request_view v = latest(n.view);
+        for (const auto& [stage, seconds] :
+             {std::pair{stage_id::fetch, v.attained.fetch}, {stage_id::copy, v.attained.copy}}) {
             if (seconds > 0) {
-                order.served(n.view, stage, seconds);
+                order.served(v, stage, seconds);
             }
         }
-        order.done(n.view, now);
+        order.done(v, now);
         observe_load(n);
         break;
+    }
     case news::kind::computed:
         observe(stage_id::compute, computed(n.view, n.loaded_blocks), n.view.attained.compute,
                 stats_.relative_error.compute);
