@@ -134,5 +134,43 @@ TEST_CASE("what is taken back before it was told leaves the rest of the plan") {
     }
 }
 
+// A message with other bytes in it, and a checksum that says so.
+message with(message m, double seconds, double instead) {
+    unsigned char old[sizeof seconds];
+    std::memcpy(old, &seconds, sizeof old);
+    for (auto at = m.begin(); (at = std::search(at, m.end(), old, std::end(old))) != m.end();) {
+        std::memcpy(&*at, &instead, sizeof instead);
+    }
+    const auto body = std::as_bytes(std::span(m)).first(m.size() - 8);
+    const std::uint64_t sum = checksum64(body);
+    std::memcpy(m.data() + body.size(), &sum, sizeof sum);
+    return m;
+}
+
+TEST_CASE("times that cannot be are refused") {
+    split_rig r(1, 64, "sjf", nullptr, 1000 * capi_rig::block_bytes);
+    r.ranks[0]->fill(1, 2);
+    ranked(r, 0, 0);
+    REQUIRE(r.carry_out(0, r.plan()) == SLUICE_OK);
+    r.ranks[0]->run();
+    const message good = r.report(0);
+    const auto told = split::decode_report(std::as_bytes(std::span(good)));
+    REQUIRE(told.ok());
+    const split::fact& outcome = told->facts.back();
+    REQUIRE(outcome.what == split::fact::kind::outcome);
+    constexpr double infinite = std::numeric_limits<double>::infinity();
+    for (const double real : {outcome.fetch_seconds, outcome.copy_seconds}) {
+        REQUIRE(real > 0);
+        for (const double bad : {infinite, -infinite, -1.0, std::nan("")}) {
+            CHECK(r.tell(with(good, real, bad)) == SLUICE_E_INVALID_ARGUMENT);
+        }
+    }
+    CHECK(r.tell(with(good, outcome.fetch_seconds, 0.5)) == SLUICE_OK);
+    sluice_stats s = SLUICE_STATS_INIT;
+    REQUIRE(sluice_pipeline_stats(r.planner, &s) == SLUICE_OK);
+    CHECK(std::isfinite(s.fetch_error));
+    CHECK(std::isfinite(s.copy_error));
+}
+
 }  // namespace
 }  // namespace sluice

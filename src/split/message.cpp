@@ -2,6 +2,7 @@
 #include "message.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <concepts>
 #include <limits>
 #include <map>
@@ -45,6 +46,12 @@ void rank_fields(Io& io, Rank& rank) {
     io.choice("tier", rank.tier, rank_tier::hopeless);
 }
 
+template <class Io, class Real>
+void time_field(Io& io, std::string_view name, Real& seconds) {
+    io.real(name, seconds);
+    io.require(std::isfinite(seconds) && seconds >= 0, name, "is no length of time");
+}
+
 template <class Io, like<order> M>
 void fields(Io& io, M& m) {
     using kind = order::kind;
@@ -70,7 +77,7 @@ void fields(Io& io, M& m) {
         rank_fields(io, m.rank);
     }
     if (m.what == kind::compute_done) {
-        io.real("seconds", m.seconds);
+        time_field(io, "seconds", m.seconds);
     }
 }
 
@@ -93,8 +100,8 @@ void fields(Io& io, M& m) {
     io.number("failed_rank", m.failed_rank, 0, static_cast<std::uint8_t>(max_workers - 1));
     io.number("code", m.code, 0, last_code);
     io.text("text", m.text, most_text);
-    io.real("fetch_seconds", m.fetch_seconds);
-    io.real("copy_seconds", m.copy_seconds);
+    time_field(io, "fetch_seconds", m.fetch_seconds);
+    time_field(io, "copy_seconds", m.copy_seconds);
     io.number("bytes_fetched", m.bytes_fetched);
 }
 
