@@ -330,5 +330,33 @@ TEST_CASE("regression: a block that came when nobody waited any more can be fetc
     close_and_check(r);
 }
 
+TEST_CASE("regression: a holder that waits does not overtake behind one that has all it needs") {
+    rig::shape shape;
+    shape.link_rate = slow_link;
+    shape.library_computes = false;
+    rig r(shape);
+    r.fill(1, 12);
+    pipeline_options o = r.options();
+    o.policy = *make_policy("fifo");
+    o.fetch = {1, 4 * mib};
+    r.open(std::move(o));
+    const auto submit = [&r](std::uint64_t first, std::uint32_t n, milliseconds arrival) {
+        const std::vector<block_key> k = rig::keys(first, n);
+        request_spec spec;
+        spec.keys = k;
+        spec.prompt_tokens = std::uint64_t{n} * 16 + 16;
+        spec.arrival = time_point{} + arrival;
+        return *r.pipe->submit(spec);
+    };
+    const request_handle third = submit(1, 6, milliseconds(3));
+    r.loop.run_until(r.loop.now() + milliseconds(1));  // its first block is on the way: a holder
+    const request_handle second = submit(7, 3, milliseconds(2));
+    const request_handle first = submit(10, 2, milliseconds(1));
+    r.run();
+    CHECK(r.pipe->report(second)->first_fetch == r.pipe->report(first)->fetched);
+    CHECK(r.pipe->report(second)->fetched < r.pipe->report(third)->fetched);
+    close_and_check(r);
+}
+
 }  // namespace
 }  // namespace sluice

@@ -173,7 +173,8 @@ taken mover::take_fetch(std::uint32_t id, fetch_op*& out) {
         want_soon(r, false);
     }
     out = &op;
-    return taken::started;
+    // It holds nobody back who may have to become an L1 holder before the next fetch.
+    return r.fetches.first() == block_set::none ? taken::last : taken::started;
 }
 
 void mover::start_fetches(std::span<fetch_op* const> ops) {

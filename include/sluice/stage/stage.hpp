@@ -30,6 +30,7 @@ struct stage_counters {
 /// What `Use::take` found for a request.
 enum class taken : std::uint8_t {
     started,  ///< an operation was handed out
+    last,     ///< as well, and the request has no more work at this stage
     nothing,  ///< the request has no work at this stage any more
     blocked,  ///< what its next operation needs is not there: park the request, try the next one
     starved,  ///< nor is it there for any request behind this one
@@ -158,8 +159,10 @@ class stage {
         while (!starved_ && !queue_.empty() && has_credit()) {
             const std::uint32_t request = queue_.top();
             op_type* op = nullptr;
-            switch (use_.take(request, op)) {
+            const taken what = use_.take(request, op);
+            switch (what) {
             case taken::started:
+            case taken::last:
                 if (operations_++ == 0) {
                     busy_since_ = home_.now();
                 }
@@ -167,6 +170,9 @@ class stage {
                 op->credited = true;
                 op->started = home_.now();
                 queue_.charge(request, op->charge);
+                if (what == taken::last) {
+                    queue_.erase(request);
+                }
                 batch[n++] = op;
                 if (n == batch.size()) {
                     use_.start({batch.data(), n});
