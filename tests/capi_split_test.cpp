@@ -218,6 +218,51 @@ TEST_CASE("the planner's policy orders the workers' links") {
     CHECK(r.good());
 }
 
+TEST_CASE("tenants share the workers' links") {
+    split_rig r(1, 64, "fair(external)");
+    r.ranks[0] = std::make_unique<capi_rig>(64, 10 * capi_rig::block_bytes);
+    capi_rig& w = *r.ranks[0];
+    w.fill(1, 16);
+    sluice_pipeline_options o = w.options();
+    o.flags = SLUICE_PIPELINE_ENGINE_OWNS_L1;
+    o.policy = "fair(external)";
+    o.fetch_operations = 1;
+    REQUIRE(w.open(o) == SLUICE_OK);
+
+    sluice_request_id large = 0;
+    sluice_request_id small = 0;
+    REQUIRE(r.submit(1, 12, &large, [](sluice_request& q) {
+        q.tenant = 1;
+        q.rank = 1;
+    }) == SLUICE_OK);
+    REQUIRE(r.submit(13, 4, &small, [](sluice_request& q) {
+        q.tenant = 2;
+        q.rank = 2;
+        q.tenant_weight = 2;
+    }) == SLUICE_OK);
+    REQUIRE(r.bind(large, 0, 13) == SLUICE_OK);
+    REQUIRE(r.bind(small, 13, 5) == SLUICE_OK);
+    REQUIRE(r.carry_out(0, r.plan()) == SLUICE_OK);
+    std::uint64_t next = 0;
+    REQUIRE(sluice_loop_run(w.loop, &next) == SLUICE_OK);
+    REQUIRE(r.tell(r.report(0)) == SLUICE_OK);
+    const message ranks = r.plan();
+    REQUIRE(r.carry_out(0, ranks) == SLUICE_OK);
+    std::vector<sluice_request_id> order;
+    for (int i = 0; i < 100 && order.size() < 2; ++i) {
+        REQUIRE(sluice_loop_run(w.loop, &next) == SLUICE_OK);
+        REQUIRE(r.tell(r.report(0)) == SLUICE_OK);
+        for (const sluice_event& e : r.poll()) {
+            if (e.kind == SLUICE_EVENT_READY) {
+                order.push_back(e.request);
+            }
+        }
+        w.now_ns = std::max(w.now_ns, next);
+    }
+    CHECK(order == std::vector{small, large});
+    CHECK(r.good());
+}
+
 TEST_CASE("ranks name their own blocks with a suffix") {
     split_rig r(2);
     // What the ranks have stands under longer names.

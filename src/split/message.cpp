@@ -71,6 +71,8 @@ void fields(Io& io, M& m) {
         io.number("min_query_tokens", m.min_query_tokens);
         io.number("load_timeout_ns", m.load_timeout_ns, 0,
                   std::uint64_t{std::numeric_limits<std::int64_t>::max()});
+        io.number("tenant", m.tenant);
+        io.real("tenant_weight", m.tenant_weight);
         io.flag("write_back", m.write_back);
     }
     if (m.what == kind::submit || m.what == kind::rank) {

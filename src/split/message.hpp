@@ -47,6 +47,8 @@ struct order {
     std::uint32_t max_load_blocks = 0;
     std::uint32_t min_query_tokens = 0;
     std::uint64_t load_timeout_ns = 0;
+    std::uint32_t tenant = 0;  ///< tenants share where the bytes are moved
+    double tenant_weight = 1;
     bool write_back = true;
     ///@}
     std::vector<slot_id> pages;  ///< store, bind

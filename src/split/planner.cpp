@@ -168,6 +168,8 @@ absl::StatusOr<request_handle> planner::submit(const request_spec& spec) {
     o.max_load_blocks = spec.max_load_blocks;
     o.min_query_tokens = spec.min_query_tokens;
     o.load_timeout_ns = static_cast<std::uint64_t>(spec.load_timeout.count());
+    o.tenant = spec.tenant;
+    o.tenant_weight = spec.tenant_weight;
     o.write_back = spec.write_back;
     // Behind all that are ranked, and among those by arrival, until the policy has ranked it.
     o.rank = {std::numeric_limits<double>::infinity(), rank_tier::normal};

@@ -134,6 +134,8 @@ void worker::begin(const order& o) {
     spec.max_load_blocks = o.max_load_blocks;
     spec.min_query_tokens = o.min_query_tokens;
     spec.load_timeout = duration{static_cast<std::int64_t>(o.load_timeout_ns)};
+    spec.tenant = o.tenant;
+    spec.tenant_weight = o.tenant_weight;
     spec.write_back = o.write_back;
     spec.rank = o.rank;
     spec.tell_lookup = true;
