@@ -461,8 +461,8 @@ typedef struct sluice_request_view {
 
 /** An order of yours. Called on one thread (the pipeline's control thread, or its loop); may be
    as slow as it likes: ranks come late then, bytes do not. What it has not ranked yet goes behind
-   what it has, by arrival. (With SLUICE_PIPELINE_SPLIT_LOADS it also decides what is loaded, and
-   new requests wait for it.) Views are borrowed for the call. */
+   what it has, by arrival. (With SLUICE_PIPELINE_SPLIT_LOADS it is also asked how much to load;
+   what waits 5 ms for the answer is loaded as a whole.) Views are borrowed for the call. */
 typedef struct sluice_policy {
     uint32_t struct_size;
     uint32_t flags; /**< SLUICE_POLICY_RANKS_BY_SERVICE */
@@ -902,7 +902,7 @@ typedef struct sluice_planner_options {
     uint32_t workers;      /**< ranks whose reports are awaited, at most 64; 0: 1 */
     uint32_t n_groups;     /**< as the workers' */
     uint32_t block_tokens; /**< as the workers'; 0: 16 */
-    uint32_t max_requests; /**< 0: 65536 */
+    uint32_t max_requests; /**< 0: 65536. Workers need more: they let go of requests later */
     uint32_t pages;        /**< of L1 per group, which a request must fit into */
     uint32_t block_pieces; /**< descriptors of a block's copy, over groups; for costs; 0: 1 */
     uint64_t block_bytes;  /**< of a block at one rank, over groups; for costs */
