@@ -3,11 +3,15 @@
 #include <sluice/sluice.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <iterator>
 #include <limits>
+#include <random>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include <catch2/catch_test_macros.hpp>
@@ -170,6 +174,78 @@ TEST_CASE("times that cannot be are refused") {
     REQUIRE(sluice_pipeline_stats(r.planner, &s) == SLUICE_OK);
     CHECK(std::isfinite(s.fetch_error));
     CHECK(std::isfinite(s.copy_error));
+}
+
+// One thread carries the messages, the others do with requests what comes to their minds.
+TEST_CASE("threads may meddle with all requests while plans and reports go round") {
+    split_rig r(2, 64, "aging:after=1(fair(srpt))");
+    r.ranks[0]->fill(1, 12);
+    r.ranks[1]->fill(1, 9);
+    constexpr std::uint32_t threads = 3;
+    constexpr std::uint32_t rounds = 300;
+    std::array<std::atomic<sluice_request_id>, 16> known{};
+    std::atomic<std::uint32_t> at_work{threads};
+    const auto meddle = [&](std::uint32_t seed) {
+        std::minstd_rand dice(seed);
+        const auto below = [&dice](std::uint32_t n) {
+            return static_cast<std::uint32_t>(dice()) % n;
+        };
+        for (std::uint32_t i = 0; i < rounds; ++i) {
+            sluice_request_id fresh = 0;
+            const std::uint32_t page = 3 * below(20);
+            if (r.submit(1 + below(12), 2, &fresh) == SLUICE_OK) {
+                known[below(known.size())] = fresh;
+                r.bind(fresh, page, 3);
+            }
+            sluice_request_id id = known[below(known.size())];
+            switch (below(7)) {
+            case 0: sluice_cancel(r.planner, id); break;
+            case 1: sluice_detach(r.planner, id); break;
+            case 2: sluice_compute_done(r.planner, id, below(1000)); break;
+            case 3: sluice_set_rank(r.planner, id, below(9)); break;
+            case 4: sluice_next_ready(r.planner, &id); break;
+            case 5: static_cast<void>(r.live(r.planner)); break;
+            default: sluice_release(r.planner, id); break;
+            }
+            std::array<sluice_request_id, known.size()> all{};
+            std::ranges::copy(known, all.begin());
+            sluice_sort(r.planner, all.data(), all.size());
+        }
+        --at_work;
+    };
+    std::vector<std::thread> crowd;
+    for (std::uint32_t t = 0; t < threads; ++t) {
+        crowd.emplace_back(meddle, t + 1);
+    }
+    std::uint64_t outcomes = 0;
+    std::vector<sluice_request_id> ended;
+    const auto step = [&] {
+        for (const sluice_event& e : r.step_and_poll()) {
+            if (e.kind >= SLUICE_EVENT_READY && e.kind <= SLUICE_EVENT_FAILED) {
+                ++outcomes;
+                ended.push_back(e.request);
+            }
+        }
+    };
+    while (at_work > 0) {
+        step();
+    }
+    for (std::thread& t : crowd) {
+        t.join();
+    }
+    for (int i = 0; i < 200 && r.live(r.planner) > 0; ++i) {
+        step();
+        for (const sluice_request_id id : ended) {
+            sluice_release(r.planner, id);
+        }
+    }
+    r.step();
+    r.step();
+    CHECK(outcomes == threads * rounds);
+    CHECK(r.live(r.planner) == 0);
+    CHECK(r.live(r.ranks[0]->pipe) == 0);
+    CHECK(r.live(r.ranks[1]->pipe) == 0);
+    CHECK(r.good());
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ struct split_rig {
     }
 
     message plan() {
-        message m(1 << 16);
+        message m(1 << 18);
         std::uint64_t needed = 0;
         codes.push_back(sluice_plan_export(planner, m.data(), m.size(), &needed));
         m.resize(needed);
@@ -76,7 +76,7 @@ struct split_rig {
                                   static_cast<std::uint32_t>(suffix.size()));
     }
     message report(std::uint32_t rank) {
-        message m(1 << 16);
+        message m(1 << 18);
         std::uint64_t needed = 0;
         codes.push_back(
             sluice_worker_report_export(ranks[rank]->pipe, rank, m.data(), m.size(), &needed));
@@ -90,7 +90,7 @@ struct split_rig {
             at.push_back(r.data());
             sizes.push_back(r.size());
         }
-        message m(1 << 16);
+        message m(1 << 18);
         std::uint64_t needed = 0;
         codes.push_back(sluice_report_merge(at.data(), sizes.data(),
                                             static_cast<std::uint32_t>(at.size()), m.data(),
