@@ -159,6 +159,18 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
                          static_cast<std::uint32_t>(std::min(blocks, loadable))};
 }
 
+void describe(const request_spec& spec, time_point now, request_view& v) noexcept {
+    v.user = spec.user;
+    v.arrival = spec.arrival == never ? now : spec.arrival;
+    v.deadline = spec.deadline;
+    v.priority = spec.priority;
+    v.tenant = spec.tenant;
+    v.tenant_weight = spec.tenant_weight;
+    v.rank = spec.rank.value;
+    v.tier = spec.rank.tier;
+    v.prompt_tokens = spec.prompt_tokens;
+}
+
 absl::StatusOr<std::uint32_t> check_stored(const pipeline_options& o,
                                            std::span<const block_key> keys,
                                            std::span<const slot_id> pages) {

@@ -8,6 +8,7 @@
 #include <absl/status/statusor.h>
 
 #include <sluice/pipeline.hpp>
+#include <sluice/sched/request_view.hpp>
 
 namespace sluice::detail {
 
@@ -22,6 +23,8 @@ struct request_shape {
 [[nodiscard]] absl::Status check_options(const pipeline_options& o);
 [[nodiscard]] absl::StatusOr<request_shape> check_spec(const pipeline_options& o,
                                                        const request_spec& spec);
+/// What a policy may know of a request from the start.
+void describe(const request_spec& spec, time_point now, request_view& v) noexcept;
 /// Gives the blocks per group.
 [[nodiscard]] absl::StatusOr<std::uint32_t> check_stored(const pipeline_options& o,
                                                          std::span<const block_key> keys,

@@ -228,15 +228,7 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     r.tell_lookup = spec.tell_lookup;
     r.rank_told = spec.rank.value;
     r.tier_told = spec.rank.tier;
-    r.view.user = spec.user;
-    r.view.arrival = spec.arrival == never ? now : spec.arrival;
-    r.view.deadline = spec.deadline;
-    r.view.priority = spec.priority;
-    r.view.tenant = spec.tenant;
-    r.view.tenant_weight = spec.tenant_weight;
-    r.view.rank = spec.rank.value;
-    r.view.tier = spec.rank.tier;
-    r.view.prompt_tokens = spec.prompt_tokens;
+    detail::describe(spec, now, r.view);
     return begin(r);
 }
 

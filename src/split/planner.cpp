@@ -151,15 +151,8 @@ absl::StatusOr<request_handle> planner::submit(const request_spec& spec) {
     e.per_group = shape->per_group;
     e.resident = std::min(spec.resident_blocks, shape->blocks);
     e.max_load = std::min(spec.max_load_blocks, shape->loadable);
-    e.view.user = spec.user;
-    e.view.arrival = e.story.arrival = spec.arrival == never ? now : spec.arrival;
-    e.view.deadline = spec.deadline;
-    e.view.priority = spec.priority;
-    e.view.tenant = spec.tenant;
-    e.view.tenant_weight = spec.tenant_weight;
-    e.view.rank = spec.rank.value;
-    e.view.tier = spec.rank.tier;
-    e.view.prompt_tokens = spec.prompt_tokens;
+    sluice::detail::describe(spec, now, e.view);
+    e.story.arrival = e.view.arrival;
     order& o = tell(e, order::kind::submit);
     o.keys.assign(spec.keys.begin(), spec.keys.end());
     o.prompt_tokens = spec.prompt_tokens;
