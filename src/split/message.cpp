@@ -125,6 +125,7 @@ void fields(Io& io, M& m) {
 template <class M>
 std::vector<std::byte> encode_as(std::uint32_t magic, const M& m) {
     std::vector<std::byte> out;
+    out.reserve(1024);
     wire::byte_writer io(out);
     io.magic(magic);
     io.number("version", version);
