@@ -97,12 +97,13 @@ void order_checks::get_starts(std::uint64_t key, const std::byte* slot) {
         if (other == n || !waits_to_fetch(other)) {
             continue;
         }
-        // L1 holders go before those that are not; so under fifo only the first fetch is compared,
-        // of one whose pages have not been bound yet.
+        // L1 holders go before those that are not, but for the overdue; so under fifo only the
+        // first fetch is compared, of one whose pages have not been bound yet.
         if (overdue_before(a, r) || (!l.fetched_any && !r.bound && goes_before(a, r)) ||
             (!aging_ && !h_.c.library_owned && a.bound && a.wanted && a.bound_at < c_.now() &&
              !r.bound && h_.c.reservation == reservation_mode::proactive && !fifo_ &&
-             h_.c.policy.find("aging") == std::string::npos)) {
+             h_.c.policy.find("aging") == std::string::npos &&
+             h_.c.policy.find("overdue=on") == std::string::npos)) {
             violated("fetch", r, a);
         }
     }
