@@ -358,5 +358,43 @@ TEST_CASE("regression: a holder that waits does not overtake behind one that has
     close_and_check(r);
 }
 
+/// Remembers the least that a request which had no service was said to have left.
+class remaining_watcher final : public policy {
+ public:
+    explicit remaining_watcher(double& least) : least_(least) {}
+    [[nodiscard]] bool ranks_by_service() const noexcept override { return true; }
+
+ private:
+    rank_value do_rank(const request_view& r, stage_id, time_point) noexcept override {
+        if (r.tenant == 1) {
+            least_ = std::min(least_, r.remaining.load() / r.predicted.load());
+        }
+        return r.remaining.load();
+    }
+
+    double& least_;
+};
+
+TEST_CASE("regression: a request that is just admitted has all of its loading left") {
+    rig r({.link_rate = slow_link});
+    r.fill(1, 4);
+    r.fill(9, 4);
+    double least = 1;
+    auto options = r.options();
+    options.fetch.operations = 1;
+    options.policy = std::make_unique<remaining_watcher>(least);
+    r.open(std::move(options));
+    const request_handle first = r.submit(1, 4);
+    r.loop.advance(milliseconds(1));
+    const request_handle second = r.submit(9, 4, 16, [](request_spec& s) { s.tenant = 1; });
+    r.loop.advance(milliseconds(1));  // the link is the first one's
+    CHECK(least == 1.0);
+    const auto events = r.run();
+    CHECK(outcome_of(events, first) != nullptr);
+    CHECK(outcome_of(events, second) != nullptr);
+    CHECK(least < 1.0);
+    close_and_check(r);
+}
+
 }  // namespace
 }  // namespace sluice

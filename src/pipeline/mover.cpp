@@ -286,6 +286,10 @@ void mover::looked_up(request& r) {
             }
         }
     }
+    // Control looks at these when it admits, which is before the plan sets them: nothing left would
+    // be the best rank of all.
+    r.counts.fetch_left = r.planned_fetch;
+    r.counts.copy_left = r.planned_copy;
     tell_progress(r, tell::looked_up);
     if (r.tell_lookup) {
         events_.push(r, event_kind::looked_up);

@@ -206,6 +206,72 @@ class Loads(AsyncRig):
             await task
         await pipe.close()
 
+    async def test_closing_goes_on_without_the_task_that_awaits_it(self):
+        pipe = aio.AsyncPipeline(self.pipeline(store=self.held_store()))
+        task = asyncio.create_task(pipe.load(keys(0, 1), TOKENS + 1))
+        await self.held.wait(1)
+        with self.assertRaises(asyncio.TimeoutError):
+            await asyncio.wait_for(pipe.close(), 0.001)
+        self.held.end_all()
+        with self.raises(Status.CANCELLED):
+            await asyncio.wait_for(task, FOR_EVER)
+        await pipe.close()
+
+    async def test_whoever_closes_ends_what_is_awaited(self):
+        loop = asyncio.get_running_loop()
+        for close in (
+            lambda pipeline: pipeline.close(),
+            lambda pipeline: loop.run_in_executor(None, pipeline.close),
+        ):
+            pipeline = self.pipeline(store=self.held_store())
+            pipe = aio.AsyncPipeline(pipeline)
+            task = asyncio.create_task(pipe.load(keys(0, 1), TOKENS + 1))
+            await self.held.wait(1)
+            self.held.end_all()
+            closing = close(pipeline)
+            # Its descriptor's number goes to another one, which pipe leaves alone.
+            async with aio.AsyncPipeline(self.pipeline()) as other:
+                await pipe.close()
+                event = await asyncio.wait_for(other.load(keys(0, 1), TOKENS + 1), FOR_EVER)
+                self.assertEqual(event.kind, EventKind.READY)
+            if closing is not None:
+                await closing
+            try:
+                await asyncio.wait_for(task, FOR_EVER)
+            except sluice.SluiceError as error:
+                self.assertEqual(error.code, Status.CANCELLED)
+
+    async def test_one_takes_the_events(self):
+        pipeline = self.pipeline()
+        async with aio.AsyncPipeline(pipeline) as pipe:
+            with self.assertRaisesRegex(RuntimeError, "another AsyncPipeline"):
+                aio.AsyncPipeline(pipeline)
+            await asyncio.wait_for(pipe.load(keys(0, 1), TOKENS + 1), FOR_EVER)
+
+
+class Ends(Rig):
+    def test_an_on_event_that_ends_the_program_loses_no_outcome(self):
+        def on_event(_event):
+            raise SystemExit(3)
+
+        async def main():
+            pipe = aio.AsyncPipeline(self.pipeline(), on_event)
+            pipe.pipeline.submit(keys(0, 1), TOKENS + 1)
+            tasks = [asyncio.create_task(pipe.load(keys(i, 1), TOKENS + 1)) for i in range(8)]
+            await asyncio.sleep(0)
+            self.stats_once(pipe.pipeline, lambda s: s.outcomes == 9)  # the loop sees them at once
+            await asyncio.gather(*tasks)
+
+        with self.assertRaises(SystemExit):
+            asyncio.run(main())  # which waits for its tasks
+
+    def test_a_store_is_taken_over_when_its_loop_is_gone(self):
+        async def use():
+            return await aio.AsyncStore(self.store).exists(keys(0, 2))
+
+        for _ in range(2):
+            self.assertEqual(asyncio.run(use()).leading, 2)
+
 
 class Batches(AsyncRig):
     async def test_they_are_awaited(self):

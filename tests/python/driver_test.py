@@ -8,7 +8,7 @@ import support
 from support import BLOCK, Rig, content, keys
 
 import sluice
-from sluice import EventKind, Status
+from sluice import EventKind, Status, structs
 
 
 class Dictionary(sluice.StoreDriver):
@@ -132,6 +132,22 @@ class Stores(Rig):
         with self.raises(Status.INTERNAL) as refused:
             self.pipeline(store=self.own)
         self.assertIn("register_memory", refused.error.text)
+
+    def test_memory_of_a_lookup_that_has_ended_is_left_alone(self):
+        present = (ctypes.c_uint8 * 2)()
+        names = ctypes.create_string_buffer(64)
+        raw = structs.sluice_keys(
+            keys=ctypes.addressof(names),
+            sizes=(ctypes.c_uint8 * 2)(8, 8),
+            present=present,
+            n=2,
+        )
+        listed = sluice.KeyList(raw)
+        for expected in ([1, 0], [0, 0]):
+            present[0] = 0
+            with self.raises(Status.NOT_FOUND):  # there is no operation 0
+                listed.complete([True, False])
+            self.assertEqual(list(present), expected)
 
     def test_a_lost_block_shortens_the_prefix(self):
         self.own.put(keys(0, 4), [content(i) for i in range(4)])

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening and closing, forks, and where the library is looked for."""
 
+import copy
 import gc
 import os
+import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,6 +116,12 @@ class Closing(Rig):
         (again,) = [h for h in gc.get_objects() if id(h) == handle]
         again.close()
 
+    def test_they_are_not_copied(self):
+        for handle in (self.device, self.store, self.pipeline()):
+            for function in (copy.copy, copy.deepcopy, pickle.dumps):
+                with self.assertRaisesRegex(TypeError, "neither copied nor pickled"):
+                    function(handle)
+
     def test_a_handle_of_another_kind(self):
         with self.raises(Status.NOT_FOUND):
             sluice.Pipeline(self.groups(), self.store)
@@ -131,6 +140,32 @@ class Children(Rig):
         _, status = os.waitpid(child, 0)
         self.assertEqual(os.waitstatus_to_exitcode(status), 0)
         self.assertEqual(self.events_of(pipeline, 1)[0].blocks, 2)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "there is no fork")
+    def test_locks_of_threads_that_are_not_in_the_child(self):
+        gate = support.Gate()
+
+        def hold():
+            with self.store._lock:
+                gate.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        gate.entered.wait()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            child = os.fork()
+        if child == 0:
+            signal.alarm(int(support.FOR_EVER))
+            try:
+                self.store.exists(keys(0, 1))
+            except sluice.SluiceError as error:
+                os._exit(0 if error.code == Status.NOT_FOUND else 1)
+            os._exit(2)
+        _, status = os.waitpid(child, 0)
+        gate.open.set()
+        thread.join()
+        self.assertEqual(os.waitstatus_to_exitcode(status), 0)
 
     def in_child(self, pipeline):
         for number, use in enumerate(
@@ -189,6 +224,34 @@ print("end")
         )
         self.assertEqual((done.returncode, done.stdout), (0, "end\n"), done.stderr)
         self.assertIn("ResourceWarning", done.stderr)
+
+    def test_signals_stay_pythons(self):
+        done = self.run_python(
+            """
+import os, signal, threading
+def caught():
+    with open("/proc/self/status") as lines:
+        return next(line for line in lines if line.startswith("SigCgt"))
+before = caught()
+import sluice
+print(caught() == before)
+class Held(sluice.StoreDriver):
+    def lookup(self, keys):
+        keys.complete()
+    def get(self, transfers):
+        held.extend(transfers)
+        os.kill(os.getpid(), signal.SIGINT)
+held = []
+with sluice.open_driver(Held()) as store:
+    try:
+        store.get([b"key"], [bytearray(8)])
+    except KeyboardInterrupt:
+        print("KeyboardInterrupt")
+    held[0].complete()
+"""
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, "True\nKeyboardInterrupt\n")
 
     def test_a_missing_library_is_named(self):
         with tempfile.TemporaryDirectory() as folder:

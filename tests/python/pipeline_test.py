@@ -123,6 +123,27 @@ class EngineDrives(Rig):
         with self.raises(Status.OUT_OF_RANGE):
             self.submit(pipeline, 0, 2 * self.slots)
 
+    def test_numbers_that_do_not_fit_are_refused(self):
+        for options in (
+            {"block_tokens": 2**32 + TOKENS},
+            {"l2_bytes": -1},
+            {"max_requests": 2**32},
+        ):
+            with self.assertRaisesRegex(OverflowError, next(iter(options))):
+                self.pipeline(**options)
+        pipeline = self.pipeline(engine_owns_l1=True)
+        for options in ({"max_load_blocks": 2**32}, {"user": -1}, {"priority": 2**31}):
+            with self.assertRaisesRegex(OverflowError, next(iter(options))):
+                self.submit(pipeline, 0, 1, **options)
+        request = self.submit(pipeline, 0, 1, priority=-(2**31), user=2**64 - 1)
+        for page in (-1, 2**32 + 3):
+            with self.assertRaises(OverflowError):
+                pipeline.bind(request, [page, 1])
+            with self.assertRaises(OverflowError):
+                pipeline.store_blocks(keys(0, 1), [page])
+        pipeline.bind(request, [3, sluice.NO_PAGE])
+        self.assertEqual(self.events_of(pipeline, 1)[-1].user, 2**64 - 1)
+
     def test_what_lookup_found_is_told_if_asked_for(self):
         pipeline = self.pipeline(engine_owns_l1=True)
         self.submit(pipeline, 30, 4, tell_lookup=True)

@@ -38,6 +38,13 @@ class Batches(Rig):
         with self.assertRaises(ValueError):
             self.store.exists([b"one", b"three"])
 
+    def test_keys_are_bytes_not_items(self):
+        words = [array.array("I", [number]) for number in range(4)]
+        with self.assertRaises(ValueError):
+            self.store.exists(words)
+        one = memoryview(array.array("I", range(4)))
+        self.assertEqual(len(self.store.exists(one, key_size=8).results), 2)
+
     def test_any_writable_buffer_will_do(self):
         whole = bytearray(3 * BLOCK)
         mapped = mmap.mmap(-1, BLOCK)

@@ -37,7 +37,55 @@ class _Reader:
         self._fd = fd
         self._closed = False
         self._closing = asyncio.Lock()
-        self._loop.add_reader(fd, self._drain)
+        self._reading = False
+        other = handle._reader
+        if other is not None and not other._loop.is_closed():
+            raise RuntimeError(f"another {type(other).__name__} takes what comes from {handle!r}")
+        handle._reader = self
+        self._start_reading()
+
+    def _start_reading(self) -> None:
+        if not self._reading and not self._closed:
+            self._loop.add_reader(self._fd, self._drain)
+            self._reading = True
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._loop.remove_reader(self._fd)
+            self._reading = False
+
+    def _end(self) -> None:
+        self._stop_reading()
+        if not self._closed:
+            self._closed = True
+            self._abandon()
+
+    # Whoever closes the handle, on whatever thread, calls these.
+
+    def before_close(self) -> None:
+        """The descriptor's number will be another's."""
+        self._in_loop(self._stop_reading)
+
+    def still_open(self) -> None:
+        """It could not be closed."""
+        self._in_loop(self._start_reading)
+
+    def after_close(self) -> None:
+        """Nothing comes any more."""
+        self._in_loop(self._end)
+
+    def _in_loop(self, function: Callable[[], object]) -> None:
+        try:
+            inside = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            inside = False
+        if inside:
+            function()
+            return
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            pass  # the loop is closed
 
     def _drain(self) -> None:
         raise NotImplementedError
@@ -48,18 +96,18 @@ class _Reader:
 
     async def close(self) -> None:
         """Ends it and what it was made of. What is still awaited then raises SluiceError with
-        CANCELLED. Raises SluiceError, and it goes on: something that is open uses it."""
+        CANCELLED. Raises SluiceError, and it goes on: something that is open uses it. Closing goes
+        on if the task that awaits it is cancelled."""
         async with self._closing:
             if self._closed:
                 return
-            self._loop.remove_reader(self._fd)
+            self._stop_reading()
             try:
                 await self._loop.run_in_executor(None, self._handle.close)  # waits for transfers
             except SluiceError:
-                self._loop.add_reader(self._fd, self._drain)
+                self._start_reading()
                 raise
-            self._closed = True
-            self._abandon()
+            self._end()
 
     async def _end_of(
         self, table: dict[int, asyncio.Future[_Result]], key: int, stop: Callable[[int], object]
@@ -173,6 +221,7 @@ class AsyncPipeline(_Reader):
 
     def _drain(self) -> None:
         outcomes = self._outcomes
+        raised: Optional[BaseException] = None
         for event in self.pipeline.poll(_POLL):
             kind = event.kind
             if EventKind.READY <= kind <= EventKind.FAILED:
@@ -202,6 +251,10 @@ class AsyncPipeline(_Reader):
                     self._loop.call_exception_handler(
                         {"message": "on_event of a sluice pipeline raised", "exception": error}
                     )
+                except BaseException as error:  # SystemExit, KeyboardInterrupt: end the loop
+                    raised = raised or error
+        if raised is not None:
+            raise raised
 
     def _release(self, request: int) -> None:
         try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Union
@@ -57,19 +58,32 @@ _from_memory.restype = ctypes.py_object
 _from_memory.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
 
 
+def c_pages(pages: Iterable[int]) -> Any:
+    """Slot numbers as C takes them. Raises OverflowError for what is none: a page that is close to
+    it would be written to."""
+    listed = array.array("I", list(pages))
+    if not listed:
+        return (ctypes.c_uint32 * 0)()
+    return (ctypes.c_uint32 * len(listed)).from_buffer(listed)
+
+
 def join_keys(keys: Union[bytes, Iterable[bytes]], key_size: int = 0) -> tuple[bytes, int, int]:
     """Keys one after the other, the size of each, and how many there are.
 
     Either a sequence of keys of one size, or all of them in one bytes object and key_size.
     """
     if isinstance(keys, (bytes, bytearray, memoryview)):
-        if key_size < 1 or len(keys) % key_size != 0:
-            raise ValueError(f"{len(keys)} bytes are no keys of {key_size} bytes")
-        return bytes(keys), key_size, len(keys) // key_size
+        joined = bytes(keys)
+        if key_size < 1 or len(joined) % key_size != 0:
+            raise ValueError(f"{len(joined)} bytes are no keys of {key_size} bytes")
+        return joined, key_size, len(joined) // key_size
     listed: list[bytes] = list(keys)
     if not listed:
         return b"", key_size or 1, 0
     size = len(listed[0])
     if any(len(key) != size for key in listed):
         raise ValueError("the keys of one call have one size")
-    return b"".join(listed), size, len(listed)
+    joined = b"".join(listed)
+    if len(joined) != size * len(listed):  # len() of an array counts items
+        raise ValueError("keys are made of bytes")
+    return joined, size, len(listed)

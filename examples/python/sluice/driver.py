@@ -38,12 +38,18 @@ class KeyList:
         self.keys: list[bytes] = [
             ctypes.string_at(at + i * KEY_STRIDE, raw.sizes[i]) for i in range(raw.n)
         ]
-        self._present = raw.present
+        self._present = [raw.present]  # whoever pops it may write there
 
     def complete(self, present: Iterable[bool] = (), status: int = Status.OK) -> None:
         """Ends it, once. Any thread. present: of a lookup, for each key."""
-        for i, there in zip(range(len(self.keys)), present):
-            self._present[i] = 1 if there else 0
+        there = [1 if p else 0 for _, p in zip(self.keys, present)]
+        try:
+            memory = self._present.pop()
+        except IndexError:
+            pass  # it has ended, its memory is gone; this raises
+        else:
+            for i, value in enumerate(there):
+                memory[i] = value
         complete(self.op, status)
 
 
@@ -107,8 +113,14 @@ def _table_of(driver: StoreDriver) -> s.sluice_store_driver:
 
     def keys(function: Callable[[KeyList], None]) -> Any:
         def call(_user: Any, raw: Any) -> None:
-            listed = KeyList(raw[0])
-            end_if_raised(lambda lists: function(lists[0]), [listed])
+            def run(lists: Sequence[KeyList]) -> None:
+                try:
+                    function(lists[0])
+                except BaseException:
+                    lists[0]._present.clear()
+                    raise
+
+            end_if_raised(run, [KeyList(raw[0])])
 
         return s.keys_function(guarded(call, nothing))
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Callable, Optional, TypeVar
 
 from .constants import Status
-from .library import SluiceError, check, error_of
+from .library import SluiceError, error_of
 
 _Self = TypeVar("_Self", bound="Handle")
 
@@ -28,12 +28,17 @@ class Handle:
 
     _handle: int = 0
     _keep: Any = None
+    _reader: Any = None  #: of sluice.aio: reads the descriptor, and is told of the end
     _close_function: Callable[[int], int]
 
     def _opened(self, handle: ctypes.c_void_p, keep: Any) -> None:
         self._handle = handle.value or 0
         self._keep = keep  # buffers, callbacks, other handles
         _open[self._handle] = self
+
+    def _forked(self) -> None:
+        """In a forked child. Locks may be held by threads that are not there."""
+        self._reader = None
 
     @property
     def closed(self) -> bool:
@@ -45,15 +50,24 @@ class Handle:
         handle = self._handle
         if not handle:
             return
+        reader = self._reader
+        if reader is not None:
+            reader.before_close()
         status = type(self)._close_function(handle)
         if status == Status.NOT_FOUND:
             # Another thread closes it right now, and lets go then; or this is a forked child.
             self._handle = 0
             return
-        check(status)
+        if status != Status.OK:
+            error = error_of(status)
+            if reader is not None:
+                reader.still_open()
+            raise error
         self._handle = 0
         _open.pop(handle, None)
         self._keep = None
+        if reader is not None:
+            reader.after_close()
 
     def __enter__(self: _Self) -> _Self:
         return self
@@ -65,6 +79,10 @@ class Handle:
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # Its number means nothing, or something else, in another process; a copy would close it.
+        raise TypeError(f"a sluice.{type(self).__name__} can be neither copied nor pickled")
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self._handle:#x}"
@@ -82,8 +100,9 @@ def handle_value(handle: Optional[Handle]) -> Optional[int]:
 @atexit.register
 def _close_all() -> None:
     """No thread of the library's may call into an interpreter that is gone."""
-    forgotten = [repr(handle) for handle in _open.values()]
-    for handle in reversed(list(_open.values())):
+    left = list(_open.values())  # daemon threads may open and close others meanwhile
+    forgotten = [repr(handle) for handle in left]
+    for handle in reversed(left):
         try:
             handle.close()
         except SluiceError as error:
@@ -94,6 +113,8 @@ def _close_all() -> None:
 
 def _forget_all() -> None:
     """In a forked child: nothing is open, and what the parent's threads use is the parent's."""
+    for handle in list(_open.values()):
+        handle._forked()
     _open.clear()
 
 

@@ -50,6 +50,10 @@ API_MAJOR, API_MINOR = 0, 1
 
 
 def _load() -> ctypes.CDLL:
+    # Parts of libfabric would take over signals when it is loaded: Ctrl-C would end the process
+    # without KeyboardInterrupt.
+    os.environ.setdefault("IPATH_NO_BACKTRACE", "1")
+    os.environ.setdefault("HFI_NO_BACKTRACE", "1")
     tried = []
     for name in _candidates():
         try:

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 
 from . import pipeline_structs as p
 from .batch import Keys
-from .buffers import join_keys
+from .buffers import c_pages, join_keys
 from .constants import PipelineFlag, RequestFlag, Reservation
 from .device import Device
 from .events import Event, event_array, read_events
@@ -166,8 +166,8 @@ class Pipeline(Handle):
     def bind(self, request: int, pages: Sequence[int]) -> None:
         """Engine-owned L1: gives a request its pages, all in one call, group-major. NO_PAGE is a
         hole. WANT_PAGES says when loading needs them."""
-        n = len(pages)
-        check(lib.sluice_bind(self._handle, request, (ctypes.c_uint32 * n)(*pages), n))
+        numbers = c_pages(pages)
+        check(lib.sluice_bind(self._handle, request, numbers, len(numbers)))
 
     def detach(self, request: int) -> None:
         """Stops waiting: the request ends DETACHED with what has arrived."""
@@ -206,7 +206,7 @@ class Pipeline(Handle):
                 self._handle,
                 joined,
                 size,
-                (ctypes.c_uint32 * n)(*pages),
+                c_pages(pages),
                 n,
                 user,
                 ctypes.byref(out),

@@ -21,9 +21,10 @@ class Policy:
     """An order of yours: override rank, and what else it needs.
 
     Called on one thread, the pipeline's control thread (or where its Loop runs). It may be as slow
-    as it likes: what is admitted is loaded meanwhile, by the ranks that it has. What is submitted
-    meanwhile waits to be admitted. Each call waits for the interpreter's lock, which a thread that
-    computes in Python gives away every sys.getswitchinterval() seconds only.
+    as it likes: ranks come late then, bytes do not. Requests that it has not got to yet are live,
+    and count in max_requests, also when they have been released. Each call waits for the
+    interpreter's lock, which a thread that computes in Python gives away every
+    sys.getswitchinterval() seconds only.
     """
 
     #: Ranks depend on remaining time and improve with service.

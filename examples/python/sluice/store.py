@@ -12,10 +12,13 @@ from typing import Any, Optional, Union
 from . import structs as s
 from .batch import BatchResult, Keys, Prepared
 from .buffers import Buffer, memory_of
-from .constants import NEVER, BatchKind, StoreFlag
+from .constants import BatchKind, Status, StoreFlag
 from .handles import Handle, handle_value, open_with
-from .library import check, lib
+from .library import check, error_of, lib
 from .loop import Loop
+
+
+_WAIT_NS = 100_000_000  # the longest time that wait() is deaf to signals
 
 
 class Store(Handle):
@@ -85,6 +88,10 @@ class Store(Handle):
         )
         return cls(open_with(lib.sluice_store_open_fabric, ctypes.byref(options)), None)
 
+    def _forked(self) -> None:
+        super()._forked()
+        self._lock = threading.RLock()
+
     def close(self) -> None:
         super().close()
         if self.closed:
@@ -151,11 +158,19 @@ class Store(Handle):
 
     def wait(self, ticket: int, timeout_s: Optional[float] = None) -> BatchResult:
         """Waits for one batch and takes it. Raises DEADLINE_EXCEEDED after timeout_s: the batch
-        goes on. Not for a store with a Loop."""
-        timeout_ns = NEVER if timeout_s is None else max(0, int(timeout_s * 1e9))
+        goes on, as after KeyboardInterrupt. Not for a store with a Loop."""
+        left_ns = None if timeout_s is None else max(0, int(timeout_s * 1e9))
         raw = s.sluice_batch_result()
-        check(lib.sluice_store_wait(self._handle, ticket, timeout_ns, ctypes.byref(raw)))
-        return self._ended(raw)
+        while True:
+            # Python's signal handlers, which Ctrl-C calls, run between calls only.
+            slice_ns = _WAIT_NS if left_ns is None else min(left_ns, _WAIT_NS)
+            status = lib.sluice_store_wait(self._handle, ticket, slice_ns, ctypes.byref(raw))
+            if status == Status.OK:
+                return self._ended(raw)
+            if left_ns is not None:
+                left_ns -= slice_ns
+            if status != Status.DEADLINE_EXCEEDED or left_ns == 0:
+                raise error_of(status)
 
     def cancel(self, ticket: int) -> None:
         """Blocks not started yet end CANCELLED; those under way end as they do."""

@@ -19,11 +19,27 @@ from ctypes import (
 from typing import Any
 
 
+_LIMITS = {c_uint32: (0, 2**32 - 1), c_uint64: (0, 2**64 - 1), c_int32: (-(2**31), 2**31 - 1)}
+
+
 class Sized(Structure):
     """A struct that begins with its size, which is set."""
 
+    _limits: dict[str, tuple[int, int]]  # of members that are whole numbers
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._limits = {f[0]: _LIMITS[f[1]] for f in cls._fields_ if f[1] in _LIMITS}
+
     def __init__(self, **members: Any) -> None:
+        """Raises OverflowError, where ctypes would take the low bits."""
         super().__init__(struct_size=ctypes.sizeof(type(self)), **members)
+        limits = self._limits
+        for name, value in members.items():
+            if value and name in limits:
+                low, high = limits[name]
+                if not low <= value <= high:
+                    raise OverflowError(f"{name}: {value} is not between {low} and {high}")
 
 
 # ---- loop
