@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <netdb.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -85,7 +86,14 @@ TEST_CASE("listener: a client connects by number and by name") {
     address to = r.door->bound();
     // The name may have an IPv6 address too, where nobody listens.
     SECTION("number") {}
-    SECTION("name") { to.host = "localhost"; }
+    SECTION("name") {
+        addrinfo* found = nullptr;
+        if (::getaddrinfo("localhost", nullptr, nullptr, &found) != 0) {
+            SKIP("this machine does not know the name localhost");
+        }
+        ::freeaddrinfo(found);
+        to.host = "localhost";
+    }
     ask(r, to);
     CHECK(r.client.link->peer() == to.text().substr(6));
 }

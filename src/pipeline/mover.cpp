@@ -64,9 +64,6 @@ constexpr duration plan_patience = std::chrono::milliseconds(5);
 void mover::look(void* self, request& r, std::uint32_t flags) noexcept {
     auto& m = *static_cast<mover*>(self);
     if ((flags & tell::bury) != 0 || r.at == phase::buried) {
-        if ((flags & tell::attach) != 0) {
-            m.attach(r);  // it was cancelled before it came here
-        }
         r.at = phase::buried;
         m.bury(r);
         return;
@@ -165,9 +162,6 @@ void mover::attach(request& r) {
     }
     requests_[r.index] = &r;
     ++live_;
-    if (r.settled()) {
-        return;  // cancelled on the way here
-    }
 
     const std::uint32_t named = groups() * r.blocks;
     r.blocks_wanted.assign(named, block_ref{}, r.index);
