@@ -8,6 +8,7 @@ polled in vain. Use each object in the loop that was running when it was made.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Callable, Optional, TypeVar
@@ -29,24 +30,30 @@ _POLL = 512
 
 
 class _Reader:
-    """A handle whose descriptor the loop reads."""
+    """A handle whose descriptor the loop reads.
+
+    It reads a duplicate of its own: the handle's may be closed by any thread, and its number be
+    another's before the loop has heard of it.
+    """
 
     def __init__(self, handle: Handle, fd: int) -> None:
         self._handle = handle
         self._loop = asyncio.get_running_loop()
-        self._fd = fd
         self._closed = False
         self._closing = asyncio.Lock()
         self._reading = False
         other = handle._reader
         if other is not None and not other._loop.is_closed():
             raise RuntimeError(f"another {type(other).__name__} takes what comes from {handle!r}")
+        if other is not None:
+            other._close_descriptor()
+        self._fd = os.dup(fd)
         handle._reader = self
         self._start_reading()
 
     def _start_reading(self) -> None:
         if not self._reading and not self._closed:
-            self._loop.add_reader(self._fd, self._drain)
+            self._loop.add_reader(self._fd, self._read)
             self._reading = True
 
     def _stop_reading(self) -> None:
@@ -54,16 +61,28 @@ class _Reader:
             self._loop.remove_reader(self._fd)
             self._reading = False
 
+    def _read(self) -> None:
+        try:
+            self._drain()
+        except SluiceError:  # closed by another thread, which has not said so yet
+            self._stop_reading()
+
     def _end(self) -> None:
         self._stop_reading()
         if not self._closed:
             self._closed = True
+            self._close_descriptor()
             self._abandon()
+
+    def _close_descriptor(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     # Whoever closes the handle, on whatever thread, calls these.
 
     def before_close(self) -> None:
-        """The descriptor's number will be another's."""
+        """Nothing is to be taken from it any more."""
         self._in_loop(self._stop_reading)
 
     def still_open(self) -> None:
@@ -84,8 +103,9 @@ class _Reader:
             return
         try:
             self._loop.call_soon_threadsafe(function)
-        except RuntimeError:
-            pass  # the loop is closed
+        except RuntimeError:  # the loop is closed
+            if function == self._end:
+                self._close_descriptor()
 
     def _drain(self) -> None:
         raise NotImplementedError
