@@ -183,6 +183,25 @@ TEST_CASE("whom the policy keeps waiting is loaded without it, behind what it ha
     }
 }
 
+TEST_CASE("a request that is never bound brings its blocks to L2 for those that come") {
+    rig r(engine_shape());
+    r.fill(1, 6);
+    r.open(r.options());
+    const request_handle hint = r.submit(1, 6);
+    CHECK(r.run().at(0).kind == event_kind::want_pages);
+    REQUIRE(r.pipe->cancel(hint).ok());
+    r.run();
+    CHECK(r.l3->stats().gets == 6);
+    const request_handle h = r.submit(1, 6);
+    REQUIRE(r.pipe->bind(h, slots(0, 7)).ok());
+    const auto events = r.run();
+    CHECK(events.at(0).kind == event_kind::ready);
+    CHECK(events.at(0).blocks == 6);
+    CHECK(r.l3->stats().gets == 6);
+    CHECK(r.pipe->stats().l2_hits == 6);
+    r.close();
+}
+
 TEST_CASE("detach ends the wait with what has arrived") {
     rig::shape s = engine_shape();
     s.link_rate = 4096 * 10;  // ten blocks a second
