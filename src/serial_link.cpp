@@ -22,14 +22,17 @@ constexpr int serves_per_run = 32;
 }  // namespace
 
 absl::Status serial_link::check(const options& o) {
-    if (!(o.rate >= 0) || std::isinf(o.rate)) {
+    // What takes for ever never ends, and who closes waits for it.
+    constexpr duration longest = std::chrono::hours(24);
+    if ((o.rate != 0 && !(o.rate >= 1)) || std::isinf(o.rate)) {
         return absl::InvalidArgumentError(
-            fmt::format("a link cannot carry {} bytes per second", o.rate));
+            fmt::format("a link of {} bytes per second; at least 1, or 0 for no limit", o.rate));
     }
-    if (o.per_operation < duration{0} || o.latency < duration{0}) {
-        return absl::InvalidArgumentError(
-            fmt::format("a link cannot take {} ns per operation and have a latency of {} ns",
-                        o.per_operation.count(), o.latency.count()));
+    if (o.per_operation < duration{0} || o.latency < duration{0} || o.per_operation > longest ||
+        o.latency > longest) {
+        return absl::InvalidArgumentError(fmt::format(
+            "a link that takes {} ns per operation and has a latency of {} ns; up to a day each",
+            o.per_operation.count(), o.latency.count()));
     }
     return absl::OkStatus();
 }

@@ -206,7 +206,7 @@ typedef struct sluice_host_device_options {
     uint32_t struct_size;
     uint32_t flags;          /**< must be 0 */
     sluice_loop* loop;       /**< NULL: a thread of its own */
-    double bytes_per_second; /**< as of a bus; 0: as fast as memory is */
+    double bytes_per_second; /**< as of a bus, at least 1; 0: as fast as memory is */
 } sluice_host_device_options;
 #define SLUICE_HOST_DEVICE_OPTIONS_INIT \
     { (uint32_t)sizeof(sluice_host_device_options), 0, 0, 0 }
@@ -260,8 +260,8 @@ typedef struct sluice_memory_store_options {
     uint32_t flags;          /**< SLUICE_STORE_* */
     sluice_loop* loop;       /**< NULL: a thread of its own */
     uint64_t capacity;       /**< bytes of blocks; 0: 1 GiB */
-    double bytes_per_second; /**< of its link; 0: as fast as memory is */
-    uint64_t latency_ns;     /**< of each operation */
+    double bytes_per_second; /**< of its link, at least 1; 0: as fast as memory is */
+    uint64_t latency_ns;     /**< of each operation, up to a day */
 } sluice_memory_store_options;
 #define SLUICE_MEMORY_STORE_OPTIONS_INIT \
     { (uint32_t)sizeof(sluice_memory_store_options), 0, 0, 0, 0, 0 }
@@ -283,7 +283,7 @@ typedef struct sluice_fabric_store_options {
     uint32_t replicas;        /**< nodes that each block is put to; 0: 1 */
     uint32_t connections;     /**< for data, per node; 0: 1 */
     uint64_t soft_timeout_ns; /**< of one transfer; 0: the larger of 250 ms and 4 x predicted */
-    double bytes_per_second;  /**< which it keeps to; 0: as fast as it is */
+    double bytes_per_second;  /**< which it keeps to, at least 1; 0: as fast as it is */
 } sluice_fabric_store_options;
 #define SLUICE_FABRIC_STORE_OPTIONS_INIT \
     { (uint32_t)sizeof(sluice_fabric_store_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }

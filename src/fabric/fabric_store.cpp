@@ -20,9 +20,10 @@ absl::Status invalid(std::string text) {
 }
 
 absl::Status check_rate(double rate) {
-    return rate >= 0 && std::isfinite(rate)
+    return rate == 0 || (rate >= 1 && std::isfinite(rate))
                ? absl::OkStatus()
-               : invalid(fmt::format("a link rate of {} bytes per second", rate));
+               : invalid(fmt::format(
+                     "a link rate of {} bytes per second; at least 1, or 0 for no limit", rate));
 }
 
 absl::Status check(const fabric_store_options& o) {

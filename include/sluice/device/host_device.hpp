@@ -17,9 +17,10 @@
 namespace sluice {
 
 struct host_device_options {
-    /// Bytes per second of all copies together, as of a PCIe link; 0: as fast as memory is.
+    /// Bytes per second of all copies together, as of a PCIe link, at least 1; 0: as fast as memory
+    /// is.
     double rate = 0;
-    /// Time that each copy takes besides its bytes.
+    /// Time that each copy takes besides its bytes, up to a day.
     duration per_operation{0};
 };
 

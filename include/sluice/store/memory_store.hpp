@@ -24,11 +24,12 @@ struct memory_store_options {
     bool evict = false;
     /// Whether a block's checksum is made when it is put and verified whenever it is read.
     bool checksums = true;
-    /// Bytes per second of the link that gets and puts share; 0: as fast as memory is.
+    /// Bytes per second of the link that gets and puts share, at least 1; 0: as fast as memory is.
     double link_rate = 0;
-    /// Time of the link that each get and put takes besides its bytes.
+    /// Time of the link that each get and put takes besides its bytes, up to a day.
     duration per_operation{0};
     /// From the link's end of an operation to its completion; of a lookup or remove, all it takes.
+    /// Up to a day.
     duration latency{0};
 };
 
