@@ -86,7 +86,7 @@ void program::look() {
         std::array<sluice_event, 40> events;
         checked(sluice_poll(p, events.data(), static_cast<std::uint32_t>(in_.below(41)), &n));
         for (const sluice_event& e : std::span(events).first(n)) {
-            must(e.kind <= SLUICE_EVENT_STORED && e.text != nullptr, "an event that is none");
+            must(e.kind <= SLUICE_EVENT_LOOKED_UP && e.text != nullptr, "an event that is none");
             must((e.kind == SLUICE_EVENT_FAILED) == (e.status != SLUICE_OK),
                  "a failure without why");
             last_id_ = e.request;
