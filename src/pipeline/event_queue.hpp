@@ -8,6 +8,7 @@
 #include <sluice/sched/indexed_heap.hpp>
 
 #include "../readable_event.hpp"
+#include "rank_key.hpp"
 #include "request.hpp"
 
 namespace sluice::detail {
@@ -48,17 +49,6 @@ class event_queue {
     ///@}
 
  private:
-    struct offer_key {
-        std::uint64_t rank;
-        std::uint32_t order;
-    };
-    struct offer_less {
-        bool operator()(const offer_key& a, const offer_key& b) const noexcept {
-            return a.rank != b.rank ? a.rank < b.rank
-                                    : static_cast<std::int32_t>(a.order - b.order) < 0;
-        }
-    };
-
     void enqueue(request& r);
 
     std::mutex mutex_;
@@ -66,7 +56,7 @@ class event_queue {
     request* tail_ = nullptr;
     readable_event readable_;
     bool closed_ = false;
-    indexed_heap<offer_key, offer_less> offers_;
+    indexed_heap<rank_key> offers_;
     std::vector<request_handle> offered_;  // by index
 };
 

@@ -18,6 +18,7 @@
 
 #include "event_queue.hpp"
 #include "operations.hpp"
+#include "rank_key.hpp"
 #include "request.hpp"
 
 namespace sluice::detail {
@@ -59,14 +60,6 @@ class mover {
 
  private:
     using level = block_entry::level;
-    struct rank_key {
-        std::uint64_t rank;
-        std::uint32_t order;
-        friend bool operator<(const rank_key& a, const rank_key& b) noexcept {
-            return a.rank != b.rank ? a.rank < b.rank
-                                    : static_cast<std::int32_t>(a.order - b.order) < 0;
-        }
-    };
     struct worst_first {
         bool operator()(const rank_key& a, const rank_key& b) const noexcept { return b < a; }
     };

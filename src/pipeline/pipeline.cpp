@@ -24,6 +24,7 @@
 #include "event_queue.hpp"
 #include "mover.hpp"
 #include "options_check.hpp"
+#include "rank_key.hpp"
 #include "request.hpp"
 
 namespace sluice {
@@ -436,8 +437,7 @@ absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
 void pipeline::impl::sort_by_rank(std::span<request_handle> requests) const {
     struct keyed {
         bool stale;
-        std::uint64_t rank;
-        std::uint32_t order;
+        detail::rank_key key;
         request_handle handle;
     };
     std::vector<keyed> keys;
@@ -446,18 +446,15 @@ void pipeline::impl::sort_by_rank(std::span<request_handle> requests) const {
         const std::scoped_lock lock(mutex_);
         for (const request_handle h : requests) {
             const request* const r = find(h);
-            keys.push_back(
-                {r == nullptr,
-                 r == nullptr ? 0 : r->ranks[detail::rank_compute].load(std::memory_order_relaxed),
-                 r == nullptr ? 0 : r->order, h});
+            keys.push_back({r == nullptr, {}, h});
+            if (r != nullptr) {
+                keys.back().key = {r->ranks[detail::rank_compute].load(std::memory_order_relaxed),
+                                   r->order};
+            }
         }
     }
     std::ranges::stable_sort(keys, [](const keyed& a, const keyed& b) {
-        if (a.stale != b.stale) {
-            return b.stale;
-        }
-        return a.rank != b.rank ? a.rank < b.rank
-                                : static_cast<std::int32_t>(a.order - b.order) < 0;
+        return a.stale != b.stale ? b.stale : a.key < b.key;
     });
     std::ranges::transform(keys, requests.begin(), &keyed::handle);
 }

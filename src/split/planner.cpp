@@ -366,9 +366,7 @@ void planner::sort_by_rank(std::span<request_handle> requests) const {
         if (x == nullptr || y == nullptr) {
             return x != nullptr && y == nullptr;
         }
-        return x->compute_rank != y->compute_rank
-                   ? x->compute_rank < y->compute_rank
-                   : static_cast<std::int32_t>(x->order - y->order) < 0;
+        return x->compute_key() < y->compute_key();
     });
 }
 

@@ -18,6 +18,7 @@
 #include <sluice/pipeline.hpp>
 #include <sluice/sched/indexed_heap.hpp>
 
+#include "../pipeline/rank_key.hpp"
 #include "../readable_event.hpp"
 #include "message.hpp"
 
@@ -95,16 +96,6 @@ class planner {
         std::uint32_t loaded_blocks = 0;
         std::uint64_t bytes_fetched = 0;
     };
-    struct offer_key {
-        std::uint64_t rank;
-        std::uint32_t order;
-    };
-    struct offer_less {
-        bool operator()(const offer_key& a, const offer_key& b) const noexcept {
-            return a.rank != b.rank ? a.rank < b.rank
-                                    : static_cast<std::int32_t>(a.order - b.order) < 0;
-        }
-    };
     /// The policy's turn: one at a time, and not inside another.
     class turn;
 
@@ -166,7 +157,7 @@ class planner {
     std::uint64_t next_sequence_ = 1;
     std::deque<request_event> events_;
     sluice::detail::readable_event readable_;
-    indexed_heap<offer_key, offer_less> offers_;  // ready, and not given out by next_ready
+    indexed_heap<sluice::detail::rank_key> offers_;  // ready, and not given out by next_ready
     std::uint32_t next_order_ = 0;
     pipeline_stats stats_;
 };

@@ -18,6 +18,9 @@ struct planner::entry {
     [[nodiscard]] std::uint64_t id() const noexcept {
         return (std::uint64_t{view.id.epoch} << 32) | view.id.index;
     }
+    [[nodiscard]] sluice::detail::rank_key compute_key() const noexcept {
+        return {compute_rank, order};
+    }
     [[nodiscard]] std::optional<fact>& known(fact::kind what) noexcept {
         return facts[static_cast<std::size_t>(what)];
     }

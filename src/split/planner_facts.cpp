@@ -93,7 +93,7 @@ void planner::settle(entry& e, event_kind kind, std::uint32_t blocks, bool busy,
         e.released = true;
         tell_once(e, order::kind::release, e.release_told);
     } else {
-        offers_.set(e.view.id.index, {e.compute_rank, e.order});
+        offers_.set(e.view.id.index, e.compute_key());
     }
     if (!e.storing) {
         note(e, news::kind::ended);

@@ -310,7 +310,7 @@ void planner::rerank(request_handle h) {
     }
     e->compute_rank = compute_rank;
     if (offers_.contains(h.index)) {
-        offers_.set(h.index, {compute_rank, e->order});
+        offers_.set(h.index, e->compute_key());
     }
     if (!e->ended &&
         (!e->told_rank || e->told_rank->value != rank.value || e->told_rank->tier != rank.tier)) {
