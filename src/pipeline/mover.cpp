@@ -328,22 +328,22 @@ void mover::awaited_plans::asked(const request& r, time_point now) {
 void mover::awaited_plans::answered() {
     if (--waiting == 0) {
         waiters.clear();
-        first = 0;
         owner.io_.disarm(*this);
     }
 }
 
 // All their hits, behind what is ranked, until they are ranked too.
 void mover::awaited_plans::go_without(time_point now) {
-    while (first < waiters.size() && waiters[first].until <= now) {
-        const waiter w = waiters[first++];
+    const auto early =
+        std::ranges::find_if(waiters, [&](const waiter& w) { return w.until > now; });
+    const std::vector<waiter> late(waiters.begin(), early);
+    waiters.erase(waiters.begin(), early);
+    for (const waiter& w : late) {
         request* const r = owner.starter_of(w.index, w.epoch);
         if (r != nullptr && r->at == phase::planning) {
             owner.begin_plan(*r, r->report.hit_blocks);
         }
     }
-    waiters.erase(waiters.begin(), waiters.begin() + static_cast<std::ptrdiff_t>(first));
-    first = 0;
     if (!waiters.empty() && !armed()) {
         owner.io_.arm(*this, waiters.front().until);
     }

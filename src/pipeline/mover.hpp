@@ -342,7 +342,6 @@ class mover {
         mover& owner;
         std::uint32_t waiting = 0;
         std::vector<waiter> waiters;  // oldest first; also those that have been answered
-        std::size_t first = 0;
     } plans_;
 
     // Requests that may have come to want L1; looked at once per turn, outside of any dispatch.
