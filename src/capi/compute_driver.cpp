@@ -21,7 +21,7 @@ std::optional<absl::Status> run(const sluice_compute& table, compute_job& job) {
     c.loaded_blocks = job.loaded_blocks;
     c.op = token;
     c.request = id_of(job.request);
-    c.user = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(job.user));
+    c.user = number_of(job.user);
     c.context_tokens = job.context_tokens;
     c.query_tokens = job.query_tokens;
     c.pages = job.pages.data();

@@ -75,13 +75,6 @@ sluice_status with_struct(std::string_view function, sluice_pipeline* handle, Ou
     });
 }
 
-void* pointer_of(std::uint64_t user) noexcept {
-    return reinterpret_cast<void*>(static_cast<std::uintptr_t>(user));
-}
-std::uint64_t user_of(void* user) noexcept {
-    return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(user));
-}
-
 absl::StatusOr<request_spec> read_request(const sluice_request* given,
                                           std::vector<block_key>& keys) {
     sluice_request r;
@@ -130,7 +123,7 @@ absl::Status take_id(const absl::StatusOr<request_handle>& made, sluice_request_
 void write_event(const request_event& from, sluice_event& to, std::deque<std::string>* texts) {
     to = {};
     to.request = id_of(from.request);
-    to.user = user_of(from.user);
+    to.user = number_of(from.user);
     to.kind = static_cast<std::uint32_t>(from.kind);
     to.flags = from.busy ? SLUICE_EVENT_BUSY : 0;
     to.blocks = from.blocks;

@@ -19,7 +19,7 @@ sluice_request_view view_of(const request_view& r) noexcept {
     v.struct_size = sizeof v;
     v.priority = r.priority;
     v.request = id_of(r.id);
-    v.user = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(r.user));
+    v.user = number_of(r.user);
     v.arrival_ns = from_time(r.arrival);
     v.deadline_ns = from_time(r.deadline);
     v.tenant = r.tenant;

@@ -6,19 +6,18 @@
 
 #include <absl/status/statusor.h>
 
-#include <sluice/base/ids.hpp>
 #include <sluice/cost/cost_model.hpp>
 #include <sluice/sched/policy.hpp>
 #include <sluice/sluice.h>
 
+#include "../request_id.hpp"
+
 namespace sluice::capi {
 
-[[nodiscard]] constexpr sluice_request_id id_of(request_handle h) noexcept {
-    return (std::uint64_t{h.epoch} << 32) | h.index;
-}
-[[nodiscard]] constexpr request_handle handle_of_id(sluice_request_id id) noexcept {
-    return {static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)};
-}
+using sluice::detail::handle_of_id;
+using sluice::detail::id_of;
+using sluice::detail::number_of;
+using sluice::detail::pointer_of;
 
 /// The policy that the options name: `custom` if given, else `spec`, else sjf.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<policy>> make_policy(const char* spec,

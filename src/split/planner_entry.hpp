@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "../request_id.hpp"
 #include "planner.hpp"
 
 namespace sluice::split {
@@ -15,9 +16,7 @@ struct planner::entry {
     explicit entry(std::uint32_t i) noexcept { view.id = {i, 0}; }
 
     [[nodiscard]] request_handle handle() const noexcept { return view.id; }
-    [[nodiscard]] std::uint64_t id() const noexcept {
-        return (std::uint64_t{view.id.epoch} << 32) | view.id.index;
-    }
+    [[nodiscard]] std::uint64_t id() const noexcept { return sluice::detail::id_of(view.id); }
     [[nodiscard]] sluice::detail::rank_key compute_key() const noexcept {
         return {compute_rank, order};
     }

@@ -12,6 +12,7 @@
 #include <sluice/sched/policy.hpp>
 #include <sluice/sched/ready_queue.hpp>
 
+#include "../request_id.hpp"
 #include "planner.hpp"
 #include "planner_entry.hpp"
 
@@ -83,9 +84,7 @@ absl::Status planner::export_plan(
     ++next_sequence_;
     for (const order& o : p.orders) {
         if (o.what == order::kind::submit || o.what == order::kind::store) {
-            find({static_cast<std::uint32_t>(o.request),
-                  static_cast<std::uint32_t>(o.request >> 32)})
-                ->exported = true;
+            find(sluice::detail::handle_of_id(o.request))->exported = true;
         }
     }
     return status;
@@ -115,8 +114,7 @@ absl::Status planner::import_report(std::span<const std::byte> bytes) {
     {
         const std::scoped_lock lock(mutex_);
         for (const fact& f : r->facts) {
-            entry* const e = find({static_cast<std::uint32_t>(f.request),
-                                   static_cast<std::uint32_t>(f.request >> 32)});
+            entry* const e = find(sluice::detail::handle_of_id(f.request));
             if (e != nullptr && e->exported) {
                 learn(*e, f);
             }

@@ -9,6 +9,8 @@
 
 #include <sluice/base/status.hpp>
 
+#include "../request_id.hpp"
+
 namespace sluice::split {
 
 namespace {
@@ -29,13 +31,6 @@ absl::Status append(std::span<const std::byte> suffix, std::vector<block_key>& k
         key = *block_key::from_bytes(std::span(both).first(key.size() + suffix.size()));
     }
     return absl::OkStatus();
-}
-
-void* user_of(std::uint64_t id) noexcept {
-    return reinterpret_cast<void*>(static_cast<std::uintptr_t>(id));
-}
-std::uint64_t id_of(void* user) noexcept {
-    return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(user));
 }
 
 }  // namespace
@@ -139,7 +134,7 @@ void worker::begin(const order& o) {
     spec.write_back = o.write_back;
     spec.rank = o.rank;
     spec.tell_lookup = true;
-    spec.user = user_of(o.request);
+    spec.user = sluice::detail::pointer_of(o.request);
     const absl::StatusOr<request_handle> made = pipe_.submit(spec);
     if (!made.ok()) {
         tell_failed(o.request, made.status());
@@ -153,7 +148,7 @@ void worker::begin(const order& o) {
 
 void worker::begin_store(const order& o) {
     const absl::StatusOr<request_handle> made =
-        pipe_.store_blocks(o.keys, o.pages, user_of(o.request));
+        pipe_.store_blocks(o.keys, o.pages, sluice::detail::pointer_of(o.request));
     if (!made.ok()) {
         tell(o.request, fact::kind::stored);
         return;
@@ -170,7 +165,7 @@ void worker::drain() {
     std::array<request_event, 64> batch;
     while (const std::size_t n = pipe_.poll_events(batch)) {
         for (const request_event& e : std::span(batch).first(n)) {
-            const auto at = live_.find(id_of(e.user));
+            const auto at = live_.find(sluice::detail::number_of(e.user));
             if (at != live_.end() && at->second.handle == e.request) {
                 happened(at->first, at->second, e);
                 forget_if_over(at);
