@@ -6,18 +6,12 @@
 // With --write-seeds it writes what fuzzing starts from: programs that open everything, load, drive
 // and store, by the library's own store and device and by those of callbacks.
 
-#include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <string>
-#include <string_view>
 #include <vector>
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+#include "fuzz/corpus_main.hpp"
 
 namespace {
 
@@ -139,17 +133,5 @@ bool write_seeds(const std::string& dir) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc == 3 && std::string_view(argv[1]) == "--write-seeds") {
-        return write_seeds(argv[2]) ? 0 : 1;
-    }
-    int files = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(SLUICE_OPTIONS_CORPUS)) {
-        std::ifstream in(entry.path(), std::ios::binary);
-        const std::vector<char> raw{std::istreambuf_iterator<char>(in), {}};
-        std::printf("%s\n", entry.path().filename().c_str());
-        std::fflush(stdout);
-        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(raw.data()), raw.size());
-        ++files;
-    }
-    return files > 0 ? 0 : 1;
+    return sluice_test::corpus_main(argc, argv, SLUICE_OPTIONS_CORPUS, write_seeds);
 }

@@ -7,19 +7,14 @@
 // sides of a handshake, addresses.
 
 #include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fuzz/corpus_main.hpp"
 #include "fuzz/wire_samples.hpp"
 #include "wire/frame.hpp"
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace {
 
@@ -82,17 +77,5 @@ bool write_seeds(const std::string& dir) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc == 3 && std::string_view(argv[1]) == "--write-seeds") {
-        return write_seeds(argv[2]) ? 0 : 1;
-    }
-    int files = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(SLUICE_WIRE_CORPUS)) {
-        std::ifstream in(entry.path(), std::ios::binary);
-        const std::vector<char> raw{std::istreambuf_iterator<char>(in), {}};
-        std::printf("%s\n", entry.path().filename().c_str());
-        std::fflush(stdout);
-        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(raw.data()), raw.size());
-        ++files;
-    }
-    return files > 0 ? 0 : 1;
+    return sluice_test::corpus_main(argc, argv, SLUICE_WIRE_CORPUS, write_seeds);
 }
