@@ -66,9 +66,8 @@ void add_sim_calvo(CLI::App& sim, int& exit_code) {
         if (option.values == "on|off" && option.name == "split") {
             // Alone it means on.
             sub->add_flag_function(
-                   flag,
-                   [set](std::int64_t count) { set(count > 0 ? "on" : "off"); },
-                   std::string(option.help));
+                flag, [set](std::int64_t count) { set(count > 0 ? "on" : "off"); },
+                std::string(option.help));
             continue;
         }
         sub->add_option_function<std::string>(flag, set, std::string(option.help))

@@ -33,16 +33,11 @@ std::string per_cent(const case_summary::slo& slo) {
 std::string case_json(const case_result& result, int indent) {
     const run_options& o = result.options;
     const case_summary& s = result.summary;
-    json out{{"workload", o.workload},
-             {"model", o.model},
-             {"profile", o.profile},
-             {"config", to_string(o.config)},
-             {"policy", o.policy_spec()},
-             {"qps", s.qps},
-             {"requests", s.requests},
-             {"seeds", result.seeds.size()},
-             {"first_seed", o.first_seed},
-             {"coupled_offered_load", s.coupled_offered_load}};
+    json out{{"workload", o.workload},     {"model", o.model},
+             {"profile", o.profile},       {"config", to_string(o.config)},
+             {"policy", o.policy_spec()},  {"qps", s.qps},
+             {"requests", s.requests},     {"seeds", result.seeds.size()},
+             {"first_seed", o.first_seed}, {"coupled_offered_load", s.coupled_offered_load}};
     out["ttft_s"] = {{"mean", s.ttft.mean},
                      {"mean_ci95", or_null(s.ttft.ci95)},
                      {"p50", s.p50},
@@ -83,35 +78,34 @@ std::string case_text(const case_result& result) {
     const auto line = [&out](std::string_view name, const std::string& value) {
         out += fmt::format("{:<24}{}\n", name, value);
     };
-    line("configuration", fmt::format("{} {}{}, reservation {}, costs {}", to_string(o.config),
-                                      o.policy_spec(), o.split ? " split" : "",
-                                      to_string(o.reservation), to_string(o.cost)));
+    line("configuration",
+         fmt::format("{} {}{}, reservation {}, costs {}", to_string(o.config), o.policy_spec(),
+                     o.split ? " split" : "", to_string(o.reservation), to_string(o.cost)));
     line("workload", fmt::format("{}, {} requests x {} seeds from {}, {:.4g} requests/s{}",
                                  o.workload, s.requests, result.seeds.size(), o.first_seed, s.qps,
                                  o.hit_ratio < 1 ? fmt::format(", hit ratio {:g}", o.hit_ratio)
                                                  : std::string()));
-    line("model, hardware", fmt::format("{}, {}{}", o.model, o.profile,
-                                        o.drift.empty() ? std::string()
-                                                        : ", drift " + to_string(o.drift)));
+    line("model, hardware",
+         fmt::format("{}, {}{}", o.model, o.profile,
+                     o.drift.empty() ? std::string() : ", drift " + to_string(o.drift)));
     line("coupled offered load", fmt::format("{:.3f}", s.coupled_offered_load));
     line("mean TTFT", seconds(s.ttft));
     line("TTFT p50, p95, p99", fmt::format("{}, {}, {}", format_seconds(s.p50),
                                            format_seconds(s.p95), format_seconds(s.p99)));
     line("deadlines made: all", per_cent(s.slo_all));
-    line("  2 x, 4 x, 8 x T0", fmt::format("{}, {}, {}", per_cent(s.slo_2x), per_cent(s.slo_4x),
-                                           per_cent(s.slo_8x)));
+    line("  2 x, 4 x, 8 x T0",
+         fmt::format("{}, {}, {}", per_cent(s.slo_2x), per_cent(s.slo_4x), per_cent(s.slo_8x)));
     line("busy", fmt::format("fetch {:.1f} %, copy {:.1f} %, compute {:.1f} %", s.busy_fetch * 100,
                              s.busy_copy * 100, s.busy_compute * 100));
     if (s.rejected > 0 || s.failed > 0) {
-        line("without an answer", fmt::format("{} that can never fit, {} that failed", s.rejected,
-                                              s.failed));
+        line("without an answer",
+             fmt::format("{} that can never fit, {} that failed", s.rejected, s.failed));
     }
-    line("block operations", fmt::format("{} in {} of real time: {}/s",
-                                         format_count(s.block_operations), format_seconds(s.wall_s),
-                                         format_count(static_cast<std::uint64_t>(
-                                             s.wall_s > 0 ? static_cast<double>(s.block_operations) /
-                                                                s.wall_s
-                                                          : 0))));
+    line("block operations",
+         fmt::format("{} in {} of real time: {}/s", format_count(s.block_operations),
+                     format_seconds(s.wall_s),
+                     format_count(static_cast<std::uint64_t>(
+                         s.wall_s > 0 ? static_cast<double>(s.block_operations) / s.wall_s : 0))));
     return out;
 }
 

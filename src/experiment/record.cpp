@@ -82,8 +82,7 @@ run_recorder::run_recorder(const run_setting& s, testbed& bed)
     // As many intervals as there are between the arrivals.
     const double span = open_ > 1 ? run.requests.back().arrival_s - run.requests[0].arrival_s : 0;
     out_.qps = span > 0 ? static_cast<double>(open_ - 1) / span : 0;
-    out_.coupled_offered_load =
-        open_ > 0 ? out_.qps * total_t0 / static_cast<double>(open_) : 0;
+    out_.coupled_offered_load = open_ > 0 ? out_.qps * total_t0 / static_cast<double>(open_) : 0;
 }
 
 void run_recorder::computed(std::size_t i, const request_report& report) {
@@ -165,8 +164,7 @@ absl::StatusOr<std::unique_ptr<informed_cost>> informed_cost::create(const run_s
         then.link.rate *= step.factor;
         auto known = profiled_cost_model(then, block_bytes, options);
         SLUICE_RETURN_IF_ERROR(known.status());
-        out->changes_.push_back(
-            std::make_unique<change>(*out, (*known)->load(stage_id::fetch)));
+        out->changes_.push_back(std::make_unique<change>(*out, (*known)->load(stage_id::fetch)));
         home.arm(*out->changes_.back(), step.at);
     }
     return out;

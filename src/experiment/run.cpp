@@ -82,9 +82,9 @@ absl::StatusOr<std::shared_ptr<const seed_facts>> shared_facts::facts(const run_
     auto kv = model(o);
     SLUICE_RETURN_IF_ERROR(kv.status());
     const load_options wanted = load_of(o, seed, (*hardware)->block_tokens);
-    const std::string key = fmt::format("{}\n{}\n{}\n{}\n{} {} {} {}", o.workload, o.trace, o.model,
-                                        o.profile, seed, wanted.requests, o.hit_ratio,
-                                        static_cast<int>(o.warm));
+    const std::string key =
+        fmt::format("{}\n{}\n{}\n{}\n{} {} {} {}", o.workload, o.trace, o.model, o.profile, seed,
+                    wanted.requests, o.hit_ratio, static_cast<int>(o.warm));
     return facts_.get(key, [&]() -> absl::StatusOr<seed_facts> {
         auto requests = make_load(wanted);
         SLUICE_RETURN_IF_ERROR(requests.status());
@@ -116,18 +116,12 @@ absl::StatusOr<seed_result> run_seed(const run_options& o, std::uint64_t seed,
     const auto begun = std::chrono::steady_clock::now();
     auto requests = make_load(load_of(o, seed, (*hardware)->block_tokens));
     SLUICE_RETURN_IF_ERROR(requests.status());
-    const run_setting setting{o,
-                              **hardware,
-                              **kv,
-                              *requests,
-                              (*facts)->each,
-                              drift_of(o, *requests),
-                              seed};
-    auto out = o.config == config_kind::pipelined ? serve_pipelined(setting)
-                                                  : serve_baseline(setting);
+    const run_setting setting{
+        o, **hardware, **kv, *requests, (*facts)->each, drift_of(o, *requests), seed};
+    auto out =
+        o.config == config_kind::pipelined ? serve_pipelined(setting) : serve_baseline(setting);
     SLUICE_RETURN_IF_ERROR(out.status());
-    out->wall_s =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    out->wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     return out;
 }
 

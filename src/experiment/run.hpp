@@ -24,9 +24,9 @@ namespace sluice::experiment {
 
 /// A request alone on an idle system with empty L1 and L2, under the coupled baseline.
 struct alone {
-    double t0_s = 0;      ///< its TTFT
-    double load_s = 0;    ///< of that, until all that is cached was in L1
-    double fetch_s = 0;   ///< of that, until it was in L2
+    double t0_s = 0;     ///< its TTFT
+    double load_s = 0;   ///< of that, until all that is cached was in L1
+    double fetch_s = 0;  ///< of that, until it was in L2
     double compute_s = 0;
     std::uint64_t loaded_tokens = 0;
     std::uint64_t query_tokens = 0;  ///< computed; 0: it can never fit, and there is no T0
@@ -76,8 +76,8 @@ class shared_facts {
 
 /// What a stage has done in a run.
 struct stage_use {
-    double busy = 0;              ///< share of the run in which its resource worked
-    double needed_s = 0;          ///< time in which some request had not finished the stage
+    double busy = 0;      ///< share of the run in which its resource worked
+    double needed_s = 0;  ///< time in which some request had not finished the stage
     std::uint64_t operations = 0;
     std::uint64_t bytes = 0;
 };
@@ -88,10 +88,10 @@ struct seed_result {
     run_result result;
     std::vector<request_report> reports;  ///< by request; of what was not computed all `never`
     stage_use fetch, copy, compute;
-    double qps = 0;                    ///< of the arrivals
-    double coupled_offered_load = 0;   ///< qps x mean T0
+    double qps = 0;                      ///< of the arrivals
+    double coupled_offered_load = 0;     ///< qps x mean T0
     std::uint64_t block_operations = 0;  ///< fetches, copies, copies out and puts that ended
-    double wall_s = 0;                 ///< of the run, without what `shared_facts` keeps
+    double wall_s = 0;                   ///< of the run, without what `shared_facts` keeps
 };
 
 /// Serves the requests of one seed on virtual time. Thread-safe beside others.

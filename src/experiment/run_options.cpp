@@ -145,7 +145,9 @@ constexpr run_option options_table[] = {
          return absl::OkStatus();
      }},
     {"reservation", "proactive|just_in_time|late", "When the pipeline asks for a request's L1",
-     [](run_options& o, std::string_view t) { return choose(t, reservation_names, o.reservation); }},
+     [](run_options& o, std::string_view t) {
+         return choose(t, reservation_names, o.reservation);
+     }},
     {"split", "on|off", "The pipeline chooses how much to load and how much to compute",
      [](run_options& o, std::string_view t) {
          const absl::StatusOr<bool> flag = read_flag(t);
@@ -168,9 +170,7 @@ constexpr run_option options_table[] = {
          return absl::OkStatus();
      }},
     {"seeds", "N", "Runs, each with a seed of its own",
-     [](run_options& o, std::string_view t) {
-         return read<std::uint32_t>(t, 1, 1000, o.seeds);
-     }},
+     [](run_options& o, std::string_view t) { return read<std::uint32_t>(t, 1, 1000, o.seeds); }},
     {"first-seed", "S", "The seed of the first run; the others count up from it",
      [](run_options& o, std::string_view t) {
          return read<std::uint64_t>(t, 0, std::uint64_t{1} << 53, o.first_seed);
@@ -196,8 +196,9 @@ constexpr run_option options_table[] = {
 }  // namespace
 
 std::string run_options::policy_spec() const {
-    const std::string_view spec =
-        !policy.empty() ? policy : config == config_kind::pipelined ? "sjf" : "fifo";
+    const std::string_view spec = !policy.empty()                    ? policy
+                                  : config == config_kind::pipelined ? "sjf"
+                                                                     : "fifo";
     return late_last ? with_late_last(spec, *late_last) : std::string(spec);
 }
 
@@ -251,9 +252,8 @@ absl::Status check_run_options(const run_options& o) {
                 "{} loads whatever is cached: split is the pipeline's", to_string(o.config)));
         }
         if (o.reservation != reservation_mode::proactive) {
-            return absl::InvalidArgumentError(
-                fmt::format("{} has L1 before it loads: reservation is the pipeline's",
-                            to_string(o.config)));
+            return absl::InvalidArgumentError(fmt::format(
+                "{} has L1 before it loads: reservation is the pipeline's", to_string(o.config)));
         }
     }
     if (o.is_trace() && o.trace.empty()) {

@@ -49,7 +49,7 @@ struct run_options {
     std::optional<bool> late_last;  ///< of every edf and lstf in `policy`
     reservation_mode reservation = reservation_mode::proactive;
     bool split = false;
-    std::optional<double> qps;  ///< requests/s; absent: 1.2, or the trace's own pace
+    std::optional<double> qps;              ///< requests/s; absent: 1.2, or the trace's own pace
     std::optional<std::uint32_t> requests;  ///< absent: 2000; 0: all that a trace has
     std::uint32_t seeds = 5;
     std::uint64_t first_seed = 1;

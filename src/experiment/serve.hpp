@@ -60,8 +60,8 @@ class run_recorder {
 /// The cost model of a run, and who tells it of the drift.
 class informed_cost {
  public:
-    [[nodiscard]] static absl::StatusOr<std::unique_ptr<informed_cost>> create(
-        const run_setting& s, loop& home);
+    [[nodiscard]] static absl::StatusOr<std::unique_ptr<informed_cost>> create(const run_setting& s,
+                                                                               loop& home);
     ~informed_cost();
     informed_cost(const informed_cost&) = delete;
     informed_cost& operator=(const informed_cost&) = delete;

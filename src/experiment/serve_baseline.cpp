@@ -157,8 +157,8 @@ absl::StatusOr<seed_result> serve_baseline(const run_setting& s) {
     arrivals in_time(s, on);
     on.home().run_until_idle();
     if (!recorder.all_ended()) {
-        return absl::InternalError(fmt::format(
-            "seed {}: nothing moves any more, and requests have no answer", s.seed));
+        return absl::InternalError(
+            fmt::format("seed {}: nothing moves any more, and requests have no answer", s.seed));
     }
     return recorder.finish(on.base().stats());
 }

@@ -31,9 +31,8 @@ class pipelined_run {
         while (!recorder_->all_ended()) {
             // An engine takes its events at once: pages that it holds longer would be missing.
             if (home.next_due() == never && home.run_until_idle() == 0 && collect() == 0) {
-                return absl::InternalError(
-                    fmt::format("seed {}: nothing moves any more, and requests have no answer",
-                                s_.seed));
+                return absl::InternalError(fmt::format(
+                    "seed {}: nothing moves any more, and requests have no answer", s_.seed));
             }
             home.run_until(home.next_due());
             collect();

@@ -21,8 +21,7 @@ case_summary::slo attained(std::span<const seed_result> seeds, std::optional<dou
         if (const std::optional<double> share = attainment(s.result, multiple)) {
             by_seed.push_back(*share);
         }
-        all.requests.insert(all.requests.end(), s.result.requests.begin(),
-                            s.result.requests.end());
+        all.requests.insert(all.requests.end(), s.result.requests.begin(), s.result.requests.end());
     }
     return {attainment(all, multiple), estimate_of(by_seed).ci95};
 }

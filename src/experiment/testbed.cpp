@@ -10,10 +10,12 @@
 
 namespace sluice::experiment {
 
-absl::StatusOr<std::unique_ptr<testbed>> testbed::create(
-    const hardware_profile& hardware, const kv_model& model, const load& requests,
-    std::span<const sim::rate_change> drift, std::uint64_t seed,
-    std::function<void(std::size_t)> decoded) {
+absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile& hardware,
+                                                         const kv_model& model,
+                                                         const load& requests,
+                                                         std::span<const sim::rate_change> drift,
+                                                         std::uint64_t seed,
+                                                         std::function<void(std::size_t)> decoded) {
     std::unique_ptr<testbed> out(new testbed(requests));
     testbed& bed = *out;
     bed.block_bytes_ = model.kv_bytes_per_token() * requests.block_tokens;
