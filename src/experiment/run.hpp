@@ -88,7 +88,7 @@ struct seed_result {
     run_result result;
     std::vector<request_report> reports;  ///< by request; of what was not computed all `never`
     stage_use fetch, copy, compute;
-    double qps = 0;                      ///< of the arrivals
+    double qps = 0;                      ///< as asked for, or the mean of a pace of its own
     double coupled_offered_load = 0;     ///< qps x mean T0
     std::uint64_t block_operations = 0;  ///< fetches, copies, copies out and puts that ended
     double wall_s = 0;                   ///< of the run, without what `shared_facts` keeps
