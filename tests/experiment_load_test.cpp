@@ -3,6 +3,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <unordered_set>
@@ -242,6 +245,23 @@ TEST_CASE("load: listed requests", "[experiment]") {
     CHECK(two->requests[0].cached_blocks == 1);
     // Seeds draw the deadlines only.
     CHECK(make_load({.workload = path, .seed = 9, .requests = 0})->requests[2].arrival_s == 2.5);
+}
+
+TEST_CASE("load: the list that the documentation shows", "[experiment]") {
+    const auto page =
+        std::filesystem::path(__FILE__).parent_path() / ".." / "docs/simulation_inputs.md";
+    std::ifstream file(page);
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    const std::size_t begin = text.find("{\n  \"name\": \"chat\"");
+    REQUIRE(begin != std::string::npos);
+    const sluice_test::temp_dir dir;
+    const std::string path =
+        dir.write("chat.json", text.substr(begin, text.find("```", begin) - begin));
+    const auto made = make_load({.workload = path, .requests = 0});
+    REQUIRE(made.ok());
+    check_load(*made);
+    CHECK(made->requests.size() == 3);
+    CHECK_FALSE(made->distinct);
 }
 
 TEST_CASE("load: what is wrong with a file, and where", "[experiment]") {

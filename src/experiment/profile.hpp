@@ -55,8 +55,8 @@ struct hardware_profile {
     [[nodiscard]] absl::StatusOr<hardware_profile> for_model(const kv_model& model) const;
 };
 
-/// A built-in profile by its name, or one from a JSON file; docs/simulation.md has its keys.
-/// Time and rates in it are as if `scale`, by which all times are multiplied, were 1.
+/// A built-in profile by its name, or one from a JSON file; docs/simulation_inputs.md has its keys.
+/// Its `scale` is applied already.
 ///
 /// \return kNotFound: neither a name nor a file; kInvalidArgument: what the file has wrong, with
 /// file, line and key
