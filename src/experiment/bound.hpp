@@ -39,7 +39,7 @@ struct ttft_bound {
 ///
 /// Of each stage by itself: shortest remaining work first, preemptive and work-conserving, has the
 /// smallest sum of completion times on one machine with release times (Schrage 1968), and heads and
-/// tails are there under every schedule. docs/evaluation.md has the derivation. O(n log n).
+/// tails are there under every schedule. docs/bound.md has the derivation. O(n log n).
 ///
 /// \pre `jobs` are not empty, and everything in them is finite and not negative
 [[nodiscard]] ttft_bound clairvoyant_ttft(std::span<const bound_job> jobs);
