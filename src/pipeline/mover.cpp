@@ -170,7 +170,11 @@ void mover::attach(request& r) {
     r.blocks_wanted.assign(named, block_ref{}, r.index);
     r.attached = true;
     bool all_here = true;
+    constexpr std::uint32_t ahead = 8;
     for (std::uint32_t n = 0; n < named; ++n) {
+        if (n + ahead < named) {
+            table_.prefetch(r.keys[n + ahead], static_cast<std::uint8_t>((n + ahead) / r.blocks));
+        }
         block_ref& ref = r.refs()[n];
         ref.index = n & 0xffffffU;
         ref.entry = table_.intern(r.keys[n], static_cast<std::uint8_t>(n / r.blocks));
