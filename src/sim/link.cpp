@@ -196,7 +196,8 @@ void link::state::start(store_get& op) {
 void link::state::ask_next(std::uint32_t id) {
     flight& f = flights[id];
     const auto& op = static_cast<const store_get&>(*f.op);
-    const sluice::detail::candidates where = net.of(op.key);
+    const detail::presence::block* const known = net.blocks.find(op.key);
+    const detail::candidates where = net.of(op.key, known);
     for (; f.place < where.count; ++f.place) {
         f.node = where.nodes[f.place];
         if (!usable(f.node)) {
@@ -204,7 +205,7 @@ void link::state::ask_next(std::uint32_t id) {
             continue;
         }
         detail::node& n = net.nodes[f.node];
-        const std::uint64_t there = net.bytes_at(n, f.place, op.key);
+        const std::uint64_t there = net.bytes_at(n, f.place, known);
         ++(there > 0 ? n.stats.gets : n.stats.misses);
         const bool fits = there == op.into.size();
         f.bytes = fits ? there : 0;
@@ -235,7 +236,8 @@ void link::state::start(store_put& op) {
         put_ended(id, code::kInvalidArgument);
         return;
     }
-    const sluice::detail::candidates where = net.of(op.key);
+    const detail::presence::block* const known = net.blocks.find(op.key);
+    const detail::candidates where = net.of(op.key, known);
     for (std::uint32_t place = 0; place < where.count; ++place) {
         const std::uint16_t node = where.nodes[place];
         if (!usable(node)) {
@@ -248,7 +250,7 @@ void link::state::start(store_put& op) {
         f.node = node;
         f.place = static_cast<std::uint8_t>(place);
         // What is there already is left as it is.
-        f.bytes = net.bytes_at(n, place, op.key) > 0 ? 0 : op.from.size();
+        f.bytes = net.bytes_at(n, place, known) > 0 ? 0 : op.from.size();
         jobs[id].lives[place] = n.life();
         ++jobs[id].left;
         send(leg, n, n.in, f.bytes);
@@ -337,8 +339,7 @@ void link::state::failed_over(std::uint32_t id, code why) {
         f.how = why;
     }
     ++f.place;
-    const std::uint32_t nodes = net.of(static_cast<const store_get&>(*f.op).key).count;
-    counts.failovers += f.place < nodes ? 1 : 0;
+    counts.failovers += f.place < net.replicas ? 1 : 0;
     ask_next(id);
 }
 
@@ -375,10 +376,14 @@ void link::state::put_ended(std::uint32_t job, code how) {
     ++counts.puts;
     if (j.best == code::kOk) {
         counts.put_bytes += op->from.size();
-        detail::presence::block& b = net.blocks.insert(op->key);
-        b.bytes = op->from.size();
-        for (std::size_t place = 0; place < j.lives.size(); ++place) {
-            b.lives[place] = j.lives[place] != 0 ? j.lives[place] : b.lives[place];
+        detail::presence::block* b = net.blocks.find(op->key);
+        if (b == nullptr) {
+            b = &net.blocks.insert(op->key, net.of(op->key, nullptr));
+        }
+        b->bytes = op->from.size();
+        const std::span<detail::presence::home> homes = net.blocks.homes(*b);
+        for (std::size_t place = 0; place < homes.size(); ++place) {
+            homes[place].life = j.lives[place] != 0 ? j.lives[place] : homes[place].life;
         }
     } else {
         ++counts.failed;
@@ -418,9 +423,9 @@ void link::state::message(operation& op, std::span<const block_key> keys, std::u
     const instant now = net.now();
     instant end = now;
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        const sluice::detail::candidates where = net.of(keys[i]);
+        const detail::presence::block* const known = net.blocks.find(keys[i]);
+        const detail::candidates where = net.of(keys[i], known);
         instant at = now;
-        detail::presence::block* const b = net.blocks.find(keys[i]);
         bool found = false;
         for (std::uint32_t place = 0; place < where.count && !found; ++place) {
             const std::uint16_t node = where.nodes[place];
@@ -433,11 +438,11 @@ void link::state::message(operation& op, std::span<const block_key> keys, std::u
                 continue;
             }
             at += answer - now;
-            const bool there = b != nullptr && b->lives[place] == net.nodes[node].life();
+            const bool there = net.bytes_at(net.nodes[node], place, known) > 0;
             if (present != nullptr) {
                 found = there;
             } else if (there) {
-                b->lives[place] = 0;
+                net.blocks.homes(*known)[place].life = 0;
             }
         }
         if (present != nullptr) {

@@ -83,26 +83,29 @@ struct network::state {
 
     loop& clock;
     std::vector<detail::node> nodes;
+    const std::uint32_t replicas;
     sluice::detail::placement placement;
     detail::presence blocks;
     const std::uint64_t seed;
     std::uint64_t links = 0;
 
     [[nodiscard]] detail::instant now() const noexcept { return detail::instant_of(clock.now()); }
-    /// A block's nodes, best first.
-    [[nodiscard]] sluice::detail::candidates of(const block_key& key) const noexcept {
-        if (nodes.size() == 1) {
-            sluice::detail::candidates one;
-            one.count = 1;
-            return one;
+    /// A block's nodes, best first. \param known  what there is of it, or null
+    [[nodiscard]] detail::candidates of(const block_key& key,
+                                        const detail::presence::block* known) noexcept {
+        if (known == nullptr) {
+            return placement.of(key);
         }
-        return placement.of(key);
+        detail::candidates out;
+        for (const detail::presence::home& h : blocks.homes(*known)) {
+            out.nodes[out.count++] = h.node;
+        }
+        return out;
     }
     /// Bytes of the block if the node has it, as that of the block's nodes which is at `place`.
     [[nodiscard]] std::uint64_t bytes_at(const detail::node& n, std::uint32_t place,
-                                         const block_key& key) noexcept {
-        const detail::presence::block* const b = blocks.find(key);
-        return b != nullptr && b->lives[place] == n.life() ? b->bytes : 0;
+                                         const detail::presence::block* known) noexcept {
+        return known != nullptr && blocks.homes(*known)[place].life == n.life() ? known->bytes : 0;
     }
 };
 

@@ -29,7 +29,7 @@ struct link_options {
     /// Of the link, that each get and put takes besides its bytes, up to a day.
     duration per_operation{0};
     /// In the order of their times.
-    std::vector<rate_change> drift;
+    std::vector<rate_change> drift = {};
     /// After which a node that has not sent a block is given up and the next replica asked; above
     /// 0, up to a day.
     duration soft_timeout = std::chrono::milliseconds(250);
