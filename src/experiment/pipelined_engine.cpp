@@ -14,23 +14,25 @@ namespace sluice::experiment {
 
 absl::StatusOr<std::unique_ptr<pipelined_engine>> pipelined_engine::create(const run_setting& s,
                                                                            cluster& in) {
-    auto bed = testbed::create(in, s.hardware, s.model, s.requests, s.drift);
-    SLUICE_RETURN_IF_ERROR(bed.status());
-    std::unique_ptr<pipelined_engine> out(new pipelined_engine(s, *std::move(bed)));
-    SLUICE_RETURN_IF_ERROR(out->open());
+    std::unique_ptr<pipelined_engine> out(new pipelined_engine(s));
+    SLUICE_RETURN_IF_ERROR(out->assemble(in));
     out->arm_next();
     return out;
 }
 
 pipelined_engine::~pipelined_engine() {
-    bed_->home().disarm(arrivals_);
     if (pipe_ != nullptr) {
+        bed_->home().disarm(arrivals_);
         pipe_->begin_close();
         bed_->home().run_until_idle();
     }
 }
 
-absl::Status pipelined_engine::open() {
+absl::Status pipelined_engine::assemble(cluster& in) {
+    auto bed = testbed::create(in, s_.hardware, s_.model, s_.requests, s_.drift,
+                               [this](std::size_t i) { part_ended(i); });
+    SLUICE_RETURN_IF_ERROR(bed.status());
+    bed_ = *std::move(bed);
     auto order = make_policy(s_.options.policy_spec());
     SLUICE_RETURN_IF_ERROR(order.status());
     auto cost = informed_cost::create(s_, bed_->home());
@@ -56,6 +58,9 @@ absl::Status pipelined_engine::open() {
     auto pipe = pipeline::create(std::move(o));
     SLUICE_RETURN_IF_ERROR(annotate(pipe.status(), s_.hardware.name));
     pipe_ = *std::move(pipe);
+    recorder_.emplace(s_, *bed_);
+    handles_.resize(s_.requests.requests.size());
+    parts_.assign(handles_.size(), bed_->decodes() ? 2 : 1);
     return absl::OkStatus();
 }
 
@@ -84,16 +89,16 @@ void pipelined_engine::submit(std::size_t i) {
     request_spec spec;
     spec.keys = keys_;
     spec.prompt_tokens = r.prompt_tokens;
+    spec.pages = bed_->pages_of(i);
     spec.arrival = arrival(i);
     spec.deadline = s_.deadline(i);
     spec.write_back = !s_.requests.distinct;
     spec.user = bed_->user_of(i);
     const absl::StatusOr<request_handle> handle = pipe_->submit(spec);
     if (handle.ok()) {
-        return;
-    }
-    if (absl::IsOutOfRange(handle.status())) {
-        recorder_.ended(i, request_outcome::rejected);
+        handles_[i] = *handle;
+    } else if (absl::IsOutOfRange(handle.status())) {
+        recorder_->ended(i, request_outcome::rejected);
     } else if (failure_.ok()) {
         failure_ = annotate(handle.status(), fmt::format("request {}", i));
     }
@@ -118,11 +123,22 @@ void pipelined_engine::take(const request_event& e) {
     const absl::StatusOr<request_report> report = pipe_->report(e.request);
     const bool good = e.kind == event_kind::computed && report.ok();
     if (good) {
-        recorder_.computed(i, *report);
+        recorder_->computed(i, *report);
     } else {
-        recorder_.ended(i, request_outcome::failed);
+        recorder_->ended(i, request_outcome::failed);
     }
-    (void)pipe_->release(e.request);
+    if (good) {
+        part_ended(i);
+    } else {
+        (void)pipe_->release(e.request);
+    }
+}
+
+// It is answered, or decoded: at one instant these may come in either order.
+void pipelined_engine::part_ended(std::size_t i) {
+    if (--parts_[i] == 0) {
+        (void)pipe_->release(handles_[i]);
+    }
 }
 
 }  // namespace sluice::experiment

@@ -17,7 +17,7 @@
 namespace sluice::experiment {
 
 /// The production pipeline on a simulated machine, driven as an engine drives it: requests are
-/// submitted when they arrive, and released when they are answered.
+/// submitted when they arrive, and released when they are answered (or have been decoded).
 class pipelined_engine {
  public:
     /// \param s, in  outlive it
@@ -30,15 +30,13 @@ class pipelined_engine {
     /// Takes what events there are: pages that an engine holds longer would be missing.
     /// \return how many
     std::size_t collect();
-    [[nodiscard]] bool all_ended() const noexcept { return recorder_.all_ended(); }
+    [[nodiscard]] bool all_ended() const noexcept { return recorder_->all_ended(); }
     /// Of a submit, beyond requests that can never fit.
     [[nodiscard]] const absl::Status& failure() const noexcept { return failure_; }
 
-    [[nodiscard]] const run_recorder& recorder() const noexcept { return recorder_; }
     [[nodiscard]] testbed& bed() noexcept { return *bed_; }
-    [[nodiscard]] pipeline_stats stats() const { return pipe_->stats(); }
     /// \pre all have ended and the loop is idle; once
-    [[nodiscard]] seed_result finish() { return recorder_.finish(pipe_->stats()); }
+    [[nodiscard]] seed_result finish() { return recorder_->finish(pipe_->stats()); }
 
  private:
     struct arrival_timer : timer {
@@ -48,23 +46,25 @@ class pipelined_engine {
         pipelined_engine& owner;
     };
 
-    pipelined_engine(const run_setting& s, std::unique_ptr<testbed> bed)
-        : s_(s), bed_(std::move(bed)), recorder_(s, *bed_), arrivals_(*this) {}
-    absl::Status open();
+    explicit pipelined_engine(const run_setting& s) : s_(s), arrivals_(*this) {}
+    absl::Status assemble(cluster& in);
     [[nodiscard]] time_point arrival(std::size_t i) const;
     void arm_next();
     void arrive();
     void submit(std::size_t i);
     void take(const request_event& e);
+    void part_ended(std::size_t i);
 
     const run_setting& s_;
     std::unique_ptr<testbed> bed_;
     std::unique_ptr<informed_cost> cost_;
     std::unique_ptr<pipeline> pipe_;
-    run_recorder recorder_;
+    std::optional<run_recorder> recorder_;
     arrival_timer arrivals_;
     std::size_t next_ = 0;
-    std::vector<block_key> keys_;  // of the request being submitted
+    std::vector<request_handle> handles_;  // by request
+    std::vector<std::uint8_t> parts_;      // by request: what it is not released before
+    std::vector<block_key> keys_;          // of the request being submitted
     absl::Status failure_;
 };
 
