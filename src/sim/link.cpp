@@ -63,6 +63,7 @@ struct link::state {
     struct flight {
         operation* op = nullptr;  ///< of a get or message; null: aborted
         std::uint64_t bytes = 0;
+        instant deadline = 0;
         instant node_end = 0;
         double wait = 0;           ///< latency and jitter
         std::uint32_t job = none;  ///< of a put
@@ -117,6 +118,7 @@ struct link::state {
     void start(store_put& op);
     void send(std::uint32_t id, detail::node& n, flow& queue_of, std::uint64_t bytes);
     void enter(std::uint32_t id, instant now);
+    void interrupt(std::uint32_t id, instant now, const detail::node::outage& o);
     void arrived(std::uint32_t id);
     void got(std::uint32_t id);
     void failed_over(std::uint32_t id, code why);
@@ -262,20 +264,20 @@ void link::state::start(store_put& op) {
 void link::state::send(std::uint32_t id, detail::node& n, flow& queue_of, std::uint64_t bytes) {
     flight& f = flights[id];
     const instant now = net.now();
-    const instant deadline = now + soft_timeout;
+    f.deadline = now + soft_timeout;
     const flow::passage p = queue_of.ask(now, n.overhead, bytes);
     f.wait = n.latency + (n.jitter > 0 ? n.jitter * chance.next() : 0);
-    const bool late = (n.loss > 0 && chance.next() < n.loss) || p.end + f.wait > deadline;
+    const bool late = (n.loss > 0 && chance.next() < n.loss) || p.end + f.wait > f.deadline;
     const instant death = n.next_death();
     if (!late) {
         queue_of.admit(now, p);
     }
-    if (death <= (late ? deadline : p.end)) {
+    if (death <= (late ? f.deadline : p.end)) {
         due(death, id, step::break_off);
         return;
     }
     if (late) {
-        due(deadline, id, step::give_up);
+        due(f.deadline, id, step::give_up);
         return;
     }
     f.node_end = p.end;
@@ -292,8 +294,26 @@ void link::state::enter(std::uint32_t id, instant now) {
     flight& f = flights[id];
     flow& way = f.job == none ? in : out;
     const flow::passage p = way.ask(now, overhead, f.bytes);
+    const instant end = std::max(p.end, f.node_end);
+    if (const auto* const o = net.nodes[f.node].outage_in(now, end); o != nullptr) {
+        interrupt(id, now, *o);
+        return;
+    }
     way.admit(now, p);
-    due(std::max(p.end, f.node_end) + f.wait, id, step::arrive);
+    due(end + f.wait, id, step::arrive);
+}
+
+// The node would fall silent while the block waits for the link or is on it: the link serves others
+// in its place.
+void link::state::interrupt(std::uint32_t id, instant now, const detail::node::outage& o) {
+    const instant deadline = std::max({now, o.from, flights[id].deadline});
+    if (o.dead) {
+        due(std::max(now, o.from), id, step::break_off);
+    } else if (o.until > deadline) {
+        due(deadline, id, step::give_up);
+    } else {
+        due(o.until, id, step::enter);
+    }
 }
 
 void link::state::arrived(std::uint32_t id) {
