@@ -143,6 +143,43 @@ TEST_CASE("sim network: what a node gives up is not in the way of others") {
     CHECK(later->at == time_point{9us});
 }
 
+TEST_CASE("sim network: a node falls silent while its blocks wait for the link") {
+    const auto run = [](sim::node_event what, duration soft_timeout) {
+        std::vector<sim::node_event> events{what};
+        if (what.what == node_change::hang) {
+            events.push_back({time_point{40us}, node_change::recover});
+        }
+        // The nodes have no limit: all that is asked waits for the link, 10 us each.
+        sim::network_options o = nodes({{}, {.rate = 1e12, .events = events}}, 1);
+        const std::uint64_t from_first = key_at(o, 0);
+        const std::uint64_t from_second = key_at(o, 1);
+        sim_rig r(std::move(o), {.rate = per_ns, .soft_timeout = soft_timeout});
+        r.hold(from_first, 10'000);
+        r.hold(from_second, 10'000);
+        std::vector<sim_rig::get_op> ops;
+        for (const std::uint64_t key : {from_first, from_second, from_second, from_first}) {
+            ops.push_back(r.get(key, 10'000));
+        }
+        r.time.run_until_idle();
+        std::vector<std::pair<code, duration>> ends;
+        for (const auto& op : ops) {
+            ends.emplace_back(op->code(), op->at.time_since_epoch());
+        }
+        return ends;
+    };
+    using list = std::vector<std::pair<code, duration>>;
+    const sim::node_event hangs{time_point{25us}, node_change::hang};
+    CHECK(run(hangs, 1ms) ==
+          list{{code::kOk, 10us}, {code::kOk, 20us}, {code::kOk, 50us}, {code::kOk, 30us}});
+    CHECK(run(hangs, 35us) == list{{code::kOk, 10us},
+                                   {code::kOk, 20us},
+                                   {code::kDeadlineExceeded, 35us},
+                                   {code::kOk, 30us}});
+    CHECK(
+        run({time_point{25us}, node_change::die}, 1ms) ==
+        list{{code::kOk, 10us}, {code::kOk, 20us}, {code::kUnavailable, 25us}, {code::kOk, 30us}});
+}
+
 TEST_CASE("sim network: a node that dies fails what it has, and has nothing when it is back") {
     const auto dying = [](std::vector<sim::node_event> events) {
         return nodes({node(std::move(events)), node({})}, 2);

@@ -22,13 +22,11 @@ node::node(const node_options& o)
       loss(o.loss),
       out(o.rate, steps_of(o)),
       in(o.rate, steps_of(o)) {
-    std::vector<outage>* open = nullptr;
     for (const node_event& e : o.events) {
         if (e.what == node_change::hang || e.what == node_change::die) {
-            open = e.what == node_change::hang ? &hangs_ : &deaths_;
-            open->push_back({instant_of(e.at), no_instant});
+            outages_.push_back({instant_of(e.at), no_instant, e.what == node_change::die});
         } else if (e.what == node_change::recover) {
-            open->back().until = instant_of(e.at);
+            outages_.back().until = instant_of(e.at);
         }
     }
 }
@@ -46,20 +44,6 @@ std::vector<speed_step> node::steps_of(const node_options& o) {
         }
     }
     return steps;
-}
-
-instant node::answers(instant at) const noexcept {
-    for (const outage& o : hangs_) {
-        if (o.from <= at && at < o.until) {
-            return o.until;
-        }
-    }
-    for (const outage& o : deaths_) {
-        if (o.from <= at && at < o.until) {
-            return no_instant;
-        }
-    }
-    return at;
 }
 
 namespace {
