@@ -350,6 +350,8 @@ TEST_CASE("load: what is wrong with a file, and where", "[experiment]") {
         {listed + std::string(R"({"arrival_s": 1, "context_tokens": 8, "query_tokens": 1,
             "blocks": [3, 3]}]})"),
          "4: key 'blocks': id 3 stands twice"},
+        {listed + std::string(R"({"arrival_s": 1, "context_tokens": 8, "query_tokens": 1}]})"),
+         "1: key 'requests': all arrive at once, so a qps of 1 cannot be made"},
         {"{\"name\": \"w\", \"requests\": [\n{\"arrival_s\": 1, \"context_tokens\": 8, "
          "\"query_tokens\": 1, \"blocks\": []}]}",
          "2: key 'blocks' needs a 'block_tokens' beside 'requests'"},
