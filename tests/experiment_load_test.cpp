@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -248,9 +247,7 @@ TEST_CASE("load: listed requests", "[experiment]") {
 }
 
 TEST_CASE("load: the list that the documentation shows", "[experiment]") {
-    const auto page =
-        std::filesystem::path(__FILE__).parent_path() / ".." / "docs/simulation_inputs.md";
-    std::ifstream file(page);
+    std::ifstream file(SLUICE_SOURCE_DIR "/docs/simulation_inputs.md");
     const std::string text(std::istreambuf_iterator<char>(file), {});
     const std::size_t begin = text.find("{\n  \"name\": \"chat\"");
     REQUIRE(begin != std::string::npos);
