@@ -19,8 +19,8 @@ load_options load_of(const run_options& o, std::uint64_t seed, std::uint32_t blo
     out.workload = o.workload;
     out.trace = o.trace;
     out.seed = seed;
-    out.requests = o.requests.value_or(2000);
-    out.qps = o.qps.value_or(o.is_trace() ? 0 : 1.2);
+    out.requests = o.requests.value_or(default_requests);
+    out.qps = o.qps.value_or(o.is_trace() ? 0 : default_qps);
     out.hit_ratio = o.hit_ratio;
     out.warm = o.warm;
     out.block_tokens = block_tokens;

@@ -38,6 +38,10 @@ enum class cost_source : std::uint8_t {
     knows,  ///< when the link's rate changes, and to what
 };
 
+/// Of workloads that have no pace of their own.
+inline constexpr double default_qps = 1.2;
+inline constexpr std::uint32_t default_requests = 2000;
+
 /// One configuration of a simulated experiment: all that a run depends on.
 struct run_options {
     std::string workload = "icl";
