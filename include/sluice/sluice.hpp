@@ -81,6 +81,11 @@
 #include <sluice/sched/ready_queue.hpp>
 #include <sluice/sched/request_view.hpp>
 
+#include <sluice/sim/copy_engine.hpp>
+#include <sluice/sim/link.hpp>
+#include <sluice/sim/network.hpp>
+#include <sluice/sim/prefill.hpp>
+
 #include <sluice/stage/await_operation.hpp>
 #include <sluice/stage/block_stage.hpp>
 #include <sluice/stage/compute.hpp>

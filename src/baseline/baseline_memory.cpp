@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace sluice::replay {
+namespace sluice::baselines {
 
 // ---- L1
 
@@ -236,4 +236,4 @@ void baseline::drop_caches() {
     }
 }
 
-}  // namespace sluice::replay
+}  // namespace sluice::baselines

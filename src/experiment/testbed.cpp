@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "testbed.hpp"
+
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <sluice/base/status.hpp>
+
+namespace sluice::experiment {
+
+absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile& hardware,
+                                                         const kv_model& model,
+                                                         const load& requests,
+                                                         std::span<const sim::rate_change> drift,
+                                                         std::uint64_t seed,
+                                                         std::function<void(std::size_t)> decoded) {
+    std::unique_ptr<testbed> out(new testbed(requests));
+    testbed& bed = *out;
+    bed.block_bytes_ = model.kv_bytes_per_token() * requests.block_tokens;
+    const std::uint64_t slots = hardware.l1_bytes / bed.block_bytes_;
+    if (slots == 0 || slots > std::numeric_limits<std::int32_t>::max() ||
+        hardware.l2_bytes < bed.block_bytes_) {
+        return absl::InvalidArgumentError(fmt::format(
+            "profile {}: l1_bytes and l2_bytes have to hold at least a block of {} tokens of {}, "
+            "which is {} bytes, and L1 at most 2^31 of them",
+            hardware.name, requests.block_tokens, model.name, bed.block_bytes_));
+    }
+    auto l1 = sim::simulated_layout(static_cast<std::uint32_t>(slots), bed.block_bytes_,
+                                    hardware.pieces_per_block);
+    SLUICE_RETURN_IF_ERROR(l1.status());
+    bed.l1_.emplace(*std::move(l1));
+
+    sim::network_options net{hardware.nodes, hardware.replicas, seed};
+    auto nodes = sim::network::create(std::move(net), bed.loop_);
+    SLUICE_RETURN_IF_ERROR(annotate(nodes.status(), hardware.name));
+    bed.nodes_ = *std::move(nodes);
+    for (const load_request& r : requests.requests) {
+        for (std::uint32_t i = 0; i < r.cached_blocks; ++i) {
+            bed.nodes_->hold(key_of(r.block_ids[i]), bed.block_bytes_);
+        }
+    }
+    sim::link_options way = hardware.link;
+    way.drift.assign(drift.begin(), drift.end());
+    auto l3 = sim::link::create(*bed.nodes_, way);
+    SLUICE_RETURN_IF_ERROR(annotate(l3.status(), hardware.name));
+    bed.l3_ = *std::move(l3);
+    auto gpu = sim::copy_engine::create(hardware.copy, bed.loop_);
+    SLUICE_RETURN_IF_ERROR(annotate(gpu.status(), hardware.name));
+    bed.gpu_ = *std::move(gpu);
+
+    if (hardware.compute == compute_kind::prefill) {
+        auto made = sim::prefill::create(hardware.prefill, bed.loop_);
+        SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
+        bed.prefill_ = *std::move(made);
+        return out;
+    }
+    auto made = sim::iteration_engine::create(
+        hardware.iteration,
+        [b = out.get()](const compute_job& job) {
+            return b->requests_.requests[b->request_of(job.user)].output_tokens;
+        },
+        [b = out.get(), decoded = std::move(decoded)](void* user) {
+            if (decoded) {
+                decoded(b->request_of(user));
+            }
+        },
+        bed.loop_);
+    SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
+    bed.iteration_ = *std::move(made);
+    return out;
+}
+
+compute& testbed::model() noexcept {
+    if (prefill_ != nullptr) {
+        return *prefill_;
+    }
+    return *iteration_;
+}
+
+double testbed::compute_busy_seconds() const noexcept {
+    return prefill_ != nullptr ? prefill_->busy_seconds() : iteration_->busy_seconds();
+}
+
+void append_keys(const load_request& request, std::vector<block_key>& out) {
+    out.reserve(out.size() + request.block_ids.size());
+    for (const std::uint64_t id : request.block_ids) {
+        out.push_back(key_of(id));
+    }
+}
+
+}  // namespace sluice::experiment
