@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cmath>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,7 +19,8 @@ plot_axis axis_of(const shown_measure& shown, bool log) {
 }
 
 plot_point point_of(double x, estimate y) {
-    return {x, y.mean, "", y.mean - y.half, y.mean + y.half};
+    const double half = y.ci95.value_or(std::numeric_limits<double>::quiet_NaN());
+    return {x, y.mean, "", y.mean - half, y.mean + half};
 }
 
 /// Cells of one unit, so that they can be written alike.
@@ -93,7 +94,7 @@ page_table table_of_lines(const figure_cells& cells, const place& panel,
         for (std::size_t b = 0; b < beside.size(); ++b) {
             place p = series.front();
             p[figure.x] = i;
-            blocks[b].cells.push_back({i, 1 + b, {cells.value(p, beside[b]).mean, NAN}, false});
+            blocks[b].cells.push_back({i, 1 + b, {cells.value(p, beside[b]).mean, {}}, false});
         }
         for (std::size_t s = 0; s < series.size(); ++s) {
             place p = series[s];

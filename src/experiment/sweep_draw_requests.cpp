@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,32 +14,43 @@ namespace {
 
 using place = figure_cells::place;
 
-struct fitted_line {
-    double intercept = 0;
-    double slope = 0;
-    double r2 = 0;
+struct point {
+    double x;
+    double y;
 };
 
-fitted_line fit(const std::vector<request_point>& points) {
+std::vector<point> points_of(const run_figures& run, const figure_spec& figure) {
+    std::vector<point> out;
+    for (const request_numbers& r : run.points) {
+        out.push_back({static_cast<double>(r[static_cast<std::size_t>(figure.fact_x)]),
+                       static_cast<double>(r[static_cast<std::size_t>(figure.fact_y)])});
+    }
+    return out;
+}
+
+struct fitted_line {
+    double intercept;
+    double slope;
+    double r2;
+};
+
+fitted_line fit(const std::vector<point>& points) {
     const double n = static_cast<double>(points.size());
-    double mean_x = 0;
-    double mean_y = 0;
-    for (const request_point& p : points) {
-        mean_x += static_cast<double>(p.x) / n;
-        mean_y += static_cast<double>(p.y) / n;
+    point middle{0, 0};
+    for (const point& p : points) {
+        middle.x += p.x / n;
+        middle.y += p.y / n;
     }
     double xx = 0;
     double xy = 0;
     double yy = 0;
-    for (const request_point& p : points) {
-        const double dx = static_cast<double>(p.x) - mean_x;
-        const double dy = static_cast<double>(p.y) - mean_y;
-        xx += dx * dx;
-        xy += dx * dy;
-        yy += dy * dy;
+    for (const point& p : points) {
+        xx += (p.x - middle.x) * (p.x - middle.x);
+        xy += (p.x - middle.x) * (p.y - middle.y);
+        yy += (p.y - middle.y) * (p.y - middle.y);
     }
     const double slope = xx > 0 ? xy / xx : 0;
-    return {mean_y - slope * mean_x, slope, xx > 0 && yy > 0 ? xy * xy / (xx * yy) : 1};
+    return {middle.y - slope * middle.x, slope, xx > 0 && yy > 0 ? xy * xy / (xx * yy) : 1};
 }
 
 std::string label_of(request_fact fact) {
@@ -110,15 +120,14 @@ void draw_scatter(const figure_cells& cells, const place& panel, drawn_figure& o
                     {label_of(figure.fact_y) + ", over " + label_of(figure.fact_x),
                      {"at 0", "per 1000", "R2"}}};
     for (const place& s : cells.over(rest, panel)) {
-        const std::vector<request_point>& all = cells.at(s).points;
+        const std::vector<point> all = points_of(cells.at(s), figure);
         const std::string name = cells.phrase(s, rest);
         const fitted_line line = fit(all);
         const auto colour = static_cast<int>(plot.series.size() / 2) + 3;
         plot_series points{name.empty() ? "requests" : name, {}, series_look::solid, true, colour};
         const std::size_t step = std::max<std::size_t>(1, all.size() / most_points);
         for (std::size_t i = 0; i < all.size(); i += step) {
-            points.points.push_back(
-                {static_cast<double>(all[i].x), static_cast<double>(all[i].y), ""});
+            points.points.push_back({all[i].x, all[i].y, ""});
         }
         const std::string r2 = fmt::format("{:.5f}", line.r2);
         plot_series through{fmt::format("{}{}fit, R2 = {}", name, name.empty() ? "" : ", ", r2),
@@ -129,10 +138,8 @@ void draw_scatter(const figure_cells& cells, const place& panel, drawn_figure& o
                             true};
         if (!all.empty()) {
             const auto [least, most] = std::minmax_element(
-                all.begin(), all.end(),
-                [](const request_point& a, const request_point& b) { return a.x < b.x; });
-            for (const request_point* end : {&*least, &*most}) {
-                const double x = static_cast<double>(end->x);
+                all.begin(), all.end(), [](const point& a, const point& b) { return a.x < b.x; });
+            for (const double x : {least->x, most->x}) {
                 through.points.push_back({x, line.intercept + line.slope * x, ""});
             }
         }

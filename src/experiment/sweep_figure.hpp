@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -33,6 +34,7 @@ struct sweep_axis {
 
 /// What of requests a scatter plot shows.
 enum class request_fact : std::uint8_t { context_tokens, query_tokens, load_s, compute_s, t0_s };
+using request_numbers = std::array<float, 5>;  ///< one request's, in this order
 struct request_fact_info {
     request_fact id;
     std::string_view name;
@@ -59,17 +61,12 @@ struct figure_spec {
     static constexpr std::size_t no_axis = SIZE_MAX;
 };
 
-struct request_point {
-    float x;
-    float y;
-};
-
 /// What a sweep keeps of a run.
 struct run_figures {
     std::vector<measured> seeds;
-    std::vector<float> ttft;            ///< of all seeds, ascending; only where a figure shows it
-    std::size_t requests = 0;           ///< of all seeds
-    std::vector<request_point> points;  ///< of all seeds; only where a figure shows them
+    std::vector<float> ttft;              ///< of all seeds, ascending; only where a figure shows it
+    std::size_t requests = 0;             ///< of all seeds
+    std::vector<request_numbers> points;  ///< of all seeds; only where a figure shows them
     std::string conditions;  ///< what it ran, in short: "icl, llama3.1-8b, calvo-testbed"
 };
 

@@ -42,21 +42,6 @@ constexpr std::array<measure_info, measure_count> all_measures{{
     {error_compute, "error_compute", "error of the predicted compute", share, -1},
 }};
 
-/// The 97.5th percentile of Student's t, for 1 to 30 degrees of freedom.
-constexpr std::array<double, 30> student{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306,
-                                         2.262,  2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-                                         2.110,  2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064,
-                                         2.060,  2.056, 2.052, 2.048, 2.045, 2.042};
-
-double student_975(std::size_t freedom) noexcept {
-    if (freedom <= student.size()) {
-        return student[freedom - 1];
-    }
-    // The first terms of the expansion around the normal distribution: right to 0.001 from 31 on.
-    const double n = static_cast<double>(freedom);
-    return 1.95996 + 2.37227 / n + 2.8225 / (n * n);
-}
-
 double scale_of(measure_unit unit) noexcept {
     return unit == share || unit == change || unit == points ? 100 : 1;
 }
@@ -86,26 +71,6 @@ const measure_info* find_measure(std::string_view name) noexcept {
     const auto* it = std::find_if(all_measures.begin(), all_measures.end(),
                                   [name](const measure_info& m) { return m.name == name; });
     return it == all_measures.end() ? nullptr : it;
-}
-
-estimate estimate_of(std::span<const double> values) noexcept {
-    if (values.empty()) {
-        return {none, none};
-    }
-    const double n = static_cast<double>(values.size());
-    double sum = 0;
-    for (const double v : values) {
-        sum += v;
-    }
-    const double mean = sum / n;
-    if (values.size() < 2) {
-        return {mean, none};
-    }
-    double squares = 0;
-    for (const double v : values) {
-        squares += (v - mean) * (v - mean);
-    }
-    return {mean, student_975(values.size() - 1) * std::sqrt(squares / (n - 1) / n)};
 }
 
 measure_unit shown_measure::unit() const noexcept {
@@ -169,8 +134,8 @@ std::string text_of(estimate value, measure_unit unit, int decimals) {
     if (!sign && out[0] == '+') {
         out.erase(0, 1);
     }
-    if (std::isfinite(value.half)) {
-        out += fmt::format(" \u00b1{:.{}f}", value.half * scale, decimals);
+    if (value.ci95) {
+        out += fmt::format(" \u00b1{:.{}f}", *value.ci95 * scale, decimals);
     }
     return out;
 }

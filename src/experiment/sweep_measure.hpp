@@ -4,11 +4,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "summary.hpp"
 
 namespace sluice::experiment {
 
@@ -71,15 +72,6 @@ struct measure_info {
 /// One seed's numbers; NaN where there is none, as of a deadline multiple that nobody drew.
 using measured = std::array<double, measure_count>;
 
-/// A mean over seeds; `half` is half the width of its 95 % interval, NaN for fewer than two seeds.
-struct estimate {
-    double mean;
-    double half;
-};
-
-/// By Student's t, seeds being independent; NaN for no values, or if one is NaN.
-[[nodiscard]] estimate estimate_of(std::span<const double> values) noexcept;
-
 /// What is shown of runs: a measure, or how it changes against another run, seed by seed.
 struct shown_measure {
     measure_id id = measure_id::ttft_mean;
@@ -98,7 +90,7 @@ struct shown_measure {
 
 /// Decimals with which a column or an axis of these is written, so that its cells compare.
 [[nodiscard]] int decimals_of(measure_unit unit, std::span<const estimate> values) noexcept;
-/// "0.412 ±0.013", or without the interval where there is none; "-" for NaN.
+/// "0.412 ±0.013", or without the interval where there is none; "-" for what is no number.
 [[nodiscard]] std::string text_of(estimate value, measure_unit unit, int decimals);
 
 }  // namespace sluice::experiment
