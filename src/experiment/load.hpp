@@ -41,7 +41,7 @@ struct load {
 struct load_options {
     /// A name of `builtin_workloads`, "mooncake", or a file FILE.json.
     std::string workload = "icl";
-    std::string trace;  ///< the file, for mooncake
+    std::string trace = {};  ///< the file, for mooncake
     std::uint64_t seed = 1;
     std::uint32_t requests = 2000;  ///< the first ones; 0: all that a trace or list has
     /// Mean rate of arrivals. 0: as the trace or list says; workloads that are drawn need one.

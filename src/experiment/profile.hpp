@@ -11,7 +11,6 @@
 
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/sim/copy_engine.hpp>
-#include <sluice/sim/iteration_engine.hpp>
 #include <sluice/sim/link.hpp>
 #include <sluice/sim/network.hpp>
 #include <sluice/stage/stage.hpp>
@@ -21,8 +20,7 @@
 namespace sluice::experiment {
 
 enum class compute_kind : std::uint8_t {
-    prefill,    ///< one prompt after the other
-    iteration,  ///< an engine's iterations of prefill and decode
+    prefill,  ///< one prompt after the other
 };
 
 /// What simulated machines are made of.
@@ -45,7 +43,6 @@ struct hardware_profile {
 
     compute_kind compute = compute_kind::prefill;
     compute_coefficients prefill;
-    sim::iteration_options iteration;
     double parameters = 0;  ///< of the model that compute and `l1_bytes` are those of
 
     /// The profile for another model: compute takes longer in proportion to its parameters, and its

@@ -163,8 +163,8 @@ std::size_t object_reader::choice(std::string_view key, std::span<const std::str
     const std::string text = text_of(held, key, {});
     const auto it = std::find(names.begin(), names.end(), text);
     if (it == names.end()) {
-        keep(held->error(fmt::format("{} is {}; known: {}", name_of(key), quote(text),
-                                     fmt::join(names, ", "))));
+        keep(held->error(
+            fmt::format("{} is {}; known: {}", name_of(key), quote(text), fmt::join(names, ", "))));
         return 0;
     }
     return static_cast<std::size_t>(it - names.begin());
