@@ -82,6 +82,7 @@
 #include <sluice/sched/request_view.hpp>
 
 #include <sluice/sim/copy_engine.hpp>
+#include <sluice/sim/iteration_engine.hpp>
 #include <sluice/sim/link.hpp>
 #include <sluice/sim/network.hpp>
 #include <sluice/sim/prefill.hpp>
