@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include <sluice/base/status.hpp>
+
 #include "serve.hpp"
 
 namespace sluice::experiment {

@@ -34,8 +34,7 @@ class stand {
 
     absl::Status open(const kv_model& model, std::span<const sim::rate_change> drift,
                       std::uint64_t seed) {
-        auto bed = testbed::create(hardware_, model, requests_, drift, seed,
-                                   [this](std::size_t i) { decoded(i); });
+        auto bed = testbed::create(hardware_, model, requests_, drift, seed);
         SLUICE_RETURN_IF_ERROR(bed.status());
         bed_ = *std::move(bed);
         return absl::OkStatus();
@@ -81,7 +80,6 @@ class stand {
 
  private:
     void ended(const baseline_outcome& out) { on_outcome(bed_->request_of(out.user), out); }
-    void decoded(std::size_t) {}
 
     const hardware_profile& hardware_;
     const load& requests_;

@@ -54,8 +54,7 @@ class pipelined_run {
     };
 
     absl::Status assemble() {
-        auto bed = testbed::create(s_.hardware, s_.model, s_.requests, s_.drift, s_.seed,
-                                   [this](std::size_t i) { release(i); });
+        auto bed = testbed::create(s_.hardware, s_.model, s_.requests, s_.drift, s_.seed);
         SLUICE_RETURN_IF_ERROR(bed.status());
         bed_ = *std::move(bed);
         auto order = make_policy(s_.options.policy_spec());
@@ -83,7 +82,6 @@ class pipelined_run {
         SLUICE_RETURN_IF_ERROR(annotate(pipe.status(), s_.hardware.name));
         pipe_ = *std::move(pipe);
         recorder_.emplace(s_, *bed_);
-        handles_.resize(s_.requests.requests.size());
         return absl::OkStatus();
     }
 
@@ -110,19 +108,15 @@ class pipelined_run {
         request_spec spec;
         spec.keys = keys_;
         spec.prompt_tokens = r.prompt_tokens;
-        if (bed_->decodes()) {
-            const std::uint64_t tokens = r.prompt_tokens + r.output_tokens;
-            spec.pages = static_cast<std::uint32_t>((tokens + s_.requests.block_tokens - 1) /
-                                                    s_.requests.block_tokens);
-        }
         spec.arrival = arrival(i);
         spec.deadline = s_.deadline(i);
         spec.write_back = !s_.requests.distinct;
         spec.user = bed_->user_of(i);
         const absl::StatusOr<request_handle> handle = pipe_->submit(spec);
         if (handle.ok()) {
-            handles_[i] = *handle;
-        } else if (absl::IsOutOfRange(handle.status())) {
+            return;
+        }
+        if (absl::IsOutOfRange(handle.status())) {
             recorder_->ended(i, request_outcome::rejected);
         } else if (failure_.ok()) {
             failure_ = annotate(handle.status(), fmt::format("request {}", i));
@@ -152,11 +146,8 @@ class pipelined_run {
         } else {
             recorder_->ended(i, request_outcome::failed);
         }
-        if (!good || !bed_->decodes()) {
-            release(i);
-        }
+        (void)pipe_->release(e.request);
     }
-    void release(std::size_t i) { (void)pipe_->release(handles_[i]); }
 
     void close() {
         pipe_->begin_close();
@@ -171,8 +162,7 @@ class pipelined_run {
     std::optional<run_recorder> recorder_;
     arrival_timer arrivals_;
     std::size_t next_ = 0;
-    std::vector<request_handle> handles_;  // by request
-    std::vector<block_key> keys_;          // of the request being submitted
+    std::vector<block_key> keys_;  // of the request being submitted
     absl::Status failure_;
 };
 

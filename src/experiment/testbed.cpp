@@ -14,8 +14,7 @@ absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile&
                                                          const kv_model& model,
                                                          const load& requests,
                                                          std::span<const sim::rate_change> drift,
-                                                         std::uint64_t seed,
-                                                         std::function<void(std::size_t)> decoded) {
+                                                         std::uint64_t seed) {
     std::unique_ptr<testbed> out(new testbed(requests));
     testbed& bed = *out;
     bed.block_bytes_ = model.kv_bytes_per_token() * requests.block_tokens;
@@ -50,37 +49,10 @@ absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile&
     SLUICE_RETURN_IF_ERROR(annotate(gpu.status(), hardware.name));
     bed.gpu_ = *std::move(gpu);
 
-    if (hardware.compute == compute_kind::prefill) {
-        auto made = sim::prefill::create(hardware.prefill, bed.loop_);
-        SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
-        bed.prefill_ = *std::move(made);
-        return out;
-    }
-    auto made = sim::iteration_engine::create(
-        hardware.iteration,
-        [b = out.get()](const compute_job& job) {
-            return b->requests_.requests[b->request_of(job.user)].output_tokens;
-        },
-        [b = out.get(), decoded = std::move(decoded)](void* user) {
-            if (decoded) {
-                decoded(b->request_of(user));
-            }
-        },
-        bed.loop_);
+    auto made = sim::prefill::create(hardware.prefill, bed.loop_);
     SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
-    bed.iteration_ = *std::move(made);
+    bed.prefill_ = *std::move(made);
     return out;
-}
-
-compute& testbed::model() noexcept {
-    if (prefill_ != nullptr) {
-        return *prefill_;
-    }
-    return *iteration_;
-}
-
-double testbed::compute_busy_seconds() const noexcept {
-    return prefill_ != nullptr ? prefill_->busy_seconds() : iteration_->busy_seconds();
 }
 
 void append_keys(const load_request& request, std::vector<block_key>& out) {
