@@ -90,7 +90,8 @@ class figure_cells {
             if (axis.key == "variant" && it != axis.values.end()) {
                 place from = p;
                 from[a] = static_cast<std::size_t>(it - axis.values.begin());
-                return &at(from).seeds;
+                // Against itself it shows nothing.
+                return from == p ? nullptr : &at(from).seeds;
             }
         }
         return nullptr;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,9 +20,27 @@ plot_axis axis_of(const shown_measure& shown, bool log) {
     return {shown.title(), log && !percent, percent};
 }
 
-plot_point point_of(double x, estimate y) {
+plot_point point_of(double x, estimate y, measure_unit unit) {
     const double half = y.ci95.value_or(std::numeric_limits<double>::quiet_NaN());
-    return {x, y.mean, "", y.mean - half, y.mean + half};
+    plot_point out{x, y.mean, "", y.mean - half, y.mean + half};
+    if (unit != measure_unit::change && unit != measure_unit::points) {
+        out.low = std::max(out.low, std::min(out.y, 0.0));
+    }
+    if (unit == measure_unit::share) {
+        out.high = std::min(out.high, 1.0);
+    }
+    return out;
+}
+
+std::string spaced(std::string text) {
+    std::replace(text.begin(), text.end(), '_', ' ');
+    return text;
+}
+
+/// What the numbers along an axis are.
+std::string axis_label(std::string_view key) {
+    const measure_info* measure = find_measure(key);
+    return measure != nullptr ? std::string(measure->label) : spaced(std::string(key));
 }
 
 /// Cells of one unit, so that they can be written alike.
@@ -62,11 +82,6 @@ std::vector<shown_measure> loads_beside(const figure_spec& figure) {
         }
     }
     return out;
-}
-
-std::string spaced(std::string text) {
-    std::replace(text.begin(), text.end(), '_', ' ');
-    return text;
 }
 
 /// One measure, a row for each value of x, a column for each series.
@@ -120,8 +135,10 @@ void draw_lines(const figure_cells& cells, const place& panel, drawn_figure& out
     for (const shown_measure& shown : figure.shown) {
         page_plot plot;
         plot.title = titled(cells, panel);
-        plot.x = {where != nullptr ? std::string(where->label) : spaced(x.key), false, false,
-                  false};
+        if (figure.shown.size() > 1) {
+            plot.title += ": " + shown.name();
+        }
+        plot.x = {axis_label(where != nullptr ? where->name : x.key), false, false, false};
         plot.y = axis_of(shown, figure.log);
         for (const place& s : series) {
             plot_series line{cells.phrase(s, rest), {}};
@@ -129,7 +146,7 @@ void draw_lines(const figure_cells& cells, const place& panel, drawn_figure& out
             for (place p : cells.over({figure.x}, s)) {
                 const double at = where != nullptr ? cells.value(p, {where->id, "", ""}).mean
                                                    : x.numbers[p[figure.x]];
-                line.points.push_back(point_of(at, cells.value(p, shown)));
+                line.points.push_back(point_of(at, cells.value(p, shown), shown.unit()));
             }
             plot.series.push_back(std::move(line));
         }
@@ -167,7 +184,8 @@ void draw_bars(const figure_cells& cells, const place& panel, drawn_figure& out)
             cell_block block{shown.unit(), {}};
             for (const place& p : cells.over({figure.x}, s)) {
                 const estimate value = cells.value(p, shown);
-                bars.points.push_back(point_of(static_cast<double>(p[figure.x]), value));
+                bars.points.push_back(
+                    point_of(static_cast<double>(p[figure.x]), value, shown.unit()));
                 block.cells.push_back({p[figure.x], column, value, is_best(cells, p, shown)});
             }
             table.groups.back().columns.push_back(shown.title());

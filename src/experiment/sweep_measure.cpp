@@ -81,13 +81,15 @@ measure_unit shown_measure::unit() const noexcept {
     return own == share || own == change ? points : change;
 }
 
-std::string shown_measure::title() const {
-    std::string out = label.empty() ? std::string(info_of(id).label) : label;
-    if (label.empty() && !against.empty()) {
-        out += " against " + against;
+std::string shown_measure::name() const {
+    if (!label.empty()) {
+        return label;
     }
-    return out += suffix_of(unit());
+    const std::string own(info_of(id).label);
+    return against.empty() ? own : own + " against " + against;
 }
+
+std::string shown_measure::title() const { return name().append(suffix_of(unit())); }
 
 estimate estimate_of(const shown_measure& shown, std::span<const measured> seeds,
                      const std::vector<measured>* reference) {

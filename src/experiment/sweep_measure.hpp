@@ -79,7 +79,10 @@ struct shown_measure {
     std::string against;  ///< a variant's label; empty: the number itself
 
     [[nodiscard]] measure_unit unit() const noexcept;
-    /// For axes and columns: "mean TTFT, s", "deadlines met against coupled fifo, points".
+    /// "mean TTFT", "deadlines met against coupled fifo".
+    [[nodiscard]] std::string name() const;
+    /// The same with its unit, for axes and columns: "mean TTFT, s", "deadlines met against coupled
+    /// fifo, points".
     [[nodiscard]] std::string title() const;
 };
 
