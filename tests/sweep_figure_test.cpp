@@ -26,6 +26,7 @@ constexpr double none = std::numeric_limits<double>::quiet_NaN();
 measured numbers(double ttft, double met, double load) {
     measured out;
     out.fill(none);
+    out[static_cast<std::size_t>(measure_id::arrived)] = 100;
     out[static_cast<std::size_t>(measure_id::ttft_mean)] = ttft;
     out[static_cast<std::size_t>(measure_id::attainment)] = met;
     out[static_cast<std::size_t>(measure_id::offered_load)] = load;
@@ -61,7 +62,6 @@ struct example {
                 const double ttft = load / (1.1 - load) / static_cast<double>(v + 1);
                 run_figures run;
                 run.seeds = {numbers(ttft, 1 - load / 2, load), numbers(ttft * 1.2, 0.5, load)};
-                run.requests = 200;
                 run.conditions = "icl";
                 for (int i = 0; i < 190; ++i) {
                     run.ttft.push_back(static_cast<float>(ttft * i / 100));

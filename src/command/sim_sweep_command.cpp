@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -33,6 +34,7 @@ struct sweep_command {
     std::string html;
     std::string csv;
     std::string markdown;
+    std::string from;
     std::string check;
     std::size_t lines = 3;
     unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
@@ -59,13 +61,34 @@ absl::Status prepare_folder(sweep_command& c) {
     return absl::OkStatus();
 }
 
-absl::Status check(const sweep_command& c, const experiment::sweep_spec& sweep) {
-    std::ifstream in(c.check, std::ios::binary);
-    const std::string csv{std::istreambuf_iterator<char>(in), {}};
+absl::StatusOr<std::string> read_text(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::string out{std::istreambuf_iterator<char>(in), {}};
     if (!in) {
-        return absl::NotFoundError(fmt::format("{} cannot be read", c.check));
+        return absl::NotFoundError(fmt::format("{} cannot be read", path));
     }
-    return annotate(experiment::check_sweep(sweep, csv, c.lines, c.jobs), c.check);
+    return out;
+}
+
+/// Runs it, or takes the numbers from a table, which has none of single requests.
+absl::StatusOr<experiment::sweep_result> result_of(const sweep_command& c,
+                                                   experiment::sweep_spec& sweep) {
+    if (c.from.empty()) {
+        progress_bar progress(!c.quiet);
+        return experiment::run_sweep(
+            sweep, c.jobs,
+            {[&](std::string part, std::size_t steps) { progress.begin(std::move(part), steps); },
+             [&] { progress.advance(); }});
+    }
+    const auto csv = read_text(c.from);
+    SLUICE_RETURN_IF_ERROR(csv.status());
+    auto result = experiment::read_sweep(sweep, *csv);
+    SLUICE_RETURN_IF_ERROR(annotate(result.status(), c.from));
+    std::erase_if(sweep.figures, [](const experiment::figure_spec& figure) {
+        return figure.kind == experiment::figure_kind::distribution ||
+               figure.kind == experiment::figure_kind::scatter_fit;
+    });
+    return result;
 }
 
 absl::Status simulate(sweep_command& c) {
@@ -74,25 +97,20 @@ absl::Status simulate(sweep_command& c) {
         SLUICE_RETURN_IF_ERROR(check_writable(*path));
     }
     SLUICE_RETURN_IF_ERROR(load_plugins(c.plugins));
-    const auto sweep = experiment::load_sweep(c.file, c.only);
+    auto sweep = experiment::load_sweep(c.file, c.only);
     SLUICE_RETURN_IF_ERROR(sweep.status());
     if (!c.check.empty()) {
-        return check(c, *sweep);
+        const auto csv = read_text(c.check);
+        SLUICE_RETURN_IF_ERROR(csv.status());
+        return annotate(experiment::check_sweep(*sweep, *csv, c.lines, c.jobs), c.check);
     }
-    absl::StatusOr<experiment::sweep_result> result = absl::UnknownError("");
-    {
-        progress_bar progress(!c.quiet);
-        result = experiment::run_sweep(
-            *sweep, c.jobs,
-            {[&](std::string part, std::size_t steps) { progress.begin(std::move(part), steps); },
-             [&] { progress.advance(); }});
-    }
+    const auto result = result_of(c, *sweep);
     SLUICE_RETURN_IF_ERROR(result.status());
     if (!c.html.empty()) {
         SLUICE_RETURN_IF_ERROR(
             write_text(c.html, render_page(experiment::sweep_page(*sweep, *result))));
     }
-    if (!c.csv.empty()) {
+    if (!c.csv.empty() && c.from.empty()) {
         SLUICE_RETURN_IF_ERROR(
             write_text(c.csv, fmt::format("{}\n", fmt::join(result->csv, "\n"))));
     }
@@ -121,10 +139,16 @@ void add_sim_sweep(CLI::App& sim, int& exit_code) {
     sub->add_option("--html", c.html, "Write all figures as an HTML page");
     sub->add_option("--csv", c.csv, "Write a line for each run and seed");
     sub->add_option("--markdown", c.markdown, "Write the tables as Markdown");
+    CLI::Option* from =
+        sub->add_option("--from", c.from,
+                        "Take the numbers from the CSV of an earlier run and run nothing; figures "
+                        "of single requests are left out")
+            ->check(CLI::ExistingFile);
     sub->add_option("--check", c.check,
-                    "Run the cheapest lines of that CSV again, and fail if they come out "
+                    "Run the cheapest lines of such a CSV again, and fail if they come out "
                     "differently")
-        ->check(CLI::ExistingFile);
+        ->check(CLI::ExistingFile)
+        ->excludes(from);
     sub->add_option("--lines", c.lines, "Lines that --check runs")
         ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();

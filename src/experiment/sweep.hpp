@@ -70,10 +70,17 @@ struct sweep_result {
 [[nodiscard]] absl::StatusOr<sweep_result> run_sweep(const sweep_spec& sweep, unsigned jobs,
                                                      const sweep_observer& observer = {});
 
-/// Runs those `lines` of a table that `run_sweep` has made that took the fewest operations again.
+/// The result as a table has it that `run_sweep` has made, without single requests: there is
+/// nothing to draw of distributions and fits. The table may have more runs than the sweep.
 ///
 /// \param csv  the whole table, as text
-/// \return kInvalidArgument: it is not of this sweep; kDataLoss: a line comes out differently
+/// \return kInvalidArgument: it is not such a table, or lacks a run
+[[nodiscard]] absl::StatusOr<sweep_result> read_sweep(const sweep_spec& sweep,
+                                                      std::string_view csv);
+
+/// Runs those `lines` of a table again that took the fewest operations.
+///
+/// \return as `read_sweep`; kDataLoss: a line comes out differently
 [[nodiscard]] absl::Status check_sweep(const sweep_spec& sweep, std::string_view csv,
                                        std::size_t lines, unsigned jobs);
 

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
+#include <limits>
+#include <system_error>
+#include <vector>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 namespace sluice::experiment {
 namespace {
@@ -23,6 +26,29 @@ std::string quoted_field(std::string_view text) {
         out += c == '"' ? "\"\"" : std::string(1, c);
     }
     return out + '"';
+}
+
+/// As they stand there, in their quotes.
+std::vector<std::string_view> fields_of(std::string_view line) {
+    std::vector<std::string_view> out;
+    bool inside = false;
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i <= line.size(); ++i) {
+        if (i == line.size() || (line[i] == ',' && !inside)) {
+            out.push_back(line.substr(begin, i - begin));
+            begin = i + 1;
+        } else if (line[i] == '"') {
+            inside = !inside;
+        }
+    }
+    return out;
+}
+
+std::optional<double> number_of(std::string_view text) {
+    double out = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+    return error == std::errc() && end == text.data() + text.size() ? std::optional(out)
+                                                                    : std::nullopt;
 }
 
 bool is_column(const run_option& option) {
@@ -103,8 +129,8 @@ std::string csv_names() {
     return out + ",block_operations";
 }
 
-std::string csv_key(const sweep_run& run, std::size_t number, std::uint64_t seed) {
-    std::string out = fmt::format("{},{},{}", number, fmt::join(run.figures, " "), seed);
+std::string csv_key(const sweep_run& run, std::uint64_t seed) {
+    std::string out = fmt::format("{}", seed);
     for (const run_option& option : all_run_options()) {
         if (is_column(option)) {
             out += ',' + quoted_field(option_text(run.options, option.name).value_or(""));
@@ -117,13 +143,66 @@ std::string csv_key(const sweep_run& run, std::size_t number, std::uint64_t seed
     return out + fmt::format(",{},{}", kinds[static_cast<std::size_t>(run.load)], value);
 }
 
-std::string csv_line(const sweep_run& run, std::size_t number, std::uint64_t seed,
-                     const measured& values, std::uint64_t block_operations) {
-    std::string out = csv_key(run, number, seed);
+std::string csv_values(const measured& values, std::uint64_t block_operations) {
+    std::string out;
     for (const double v : values) {
-        out += std::isfinite(v) ? fmt::format(",{:.7g}", v) : ",";
+        out += (std::isfinite(v) ? fmt::format("{:.7g}", v) : std::string()) + ',';
     }
-    return out + fmt::format(",{}", block_operations);
+    return out + fmt::format("{}", block_operations);
+}
+
+measured as_written(const measured& values) {
+    measured out;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        out[i] = number_of(std::isfinite(values[i]) ? fmt::format("{:.7g}", values[i]) : "")
+                     .value_or(std::numeric_limits<double>::quiet_NaN());
+    }
+    return out;
+}
+
+absl::StatusOr<std::map<std::string_view, csv_row>> read_csv(std::string_view text) {
+    const std::string names = csv_names();
+    const std::size_t columns = fields_of(names).size();
+    const std::size_t keys = columns - measure_count - 1;
+    std::map<std::string_view, csv_row> out;
+    std::size_t number = 0;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        const std::string_view line = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        if (++number == 1) {
+            if (line != names) {
+                return absl::InvalidArgumentError("line 1: other columns than a sweep writes");
+            }
+            continue;
+        }
+        const std::vector<std::string_view> fields = fields_of(line);
+        const auto bad = [number](std::string_view what) {
+            return absl::InvalidArgumentError(fmt::format("line {}: {}", number, what));
+        };
+        if (fields.size() != columns) {
+            return bad(fmt::format("{} columns in place of {}", fields.size(), columns));
+        }
+        const auto place = [&line](std::string_view field) {
+            return static_cast<std::size_t>(field.data() - line.data());
+        };
+        csv_row row;
+        // Behind the run's number and its figures.
+        row.values = line.substr(place(fields[keys]));
+        row.key = line.substr(place(fields[2]), place(fields[keys]) - place(fields[2]) - 1);
+        for (std::size_t i = 0; i < measure_count; ++i) {
+            const std::optional<double> value = number_of(fields[keys + i]);
+            if (!value && !fields[keys + i].empty()) {
+                return bad(fmt::format("'{}' is no number", fields[keys + i]));
+            }
+            row.numbers[i] = value.value_or(std::numeric_limits<double>::quiet_NaN());
+        }
+        row.block_operations = static_cast<std::uint64_t>(number_of(fields.back()).value_or(0));
+        if (!out.emplace(row.key, row).second) {
+            return bad("a run that another line has too");
+        }
+    }
+    return out;
 }
 
 }  // namespace sluice::experiment

@@ -48,7 +48,8 @@ std::string conditions_of(const figure_spec& figure, std::span<const run_figures
         const run_figures& run = runs[r];
         what.insert(run.conditions);
         seeds.insert(run.seeds.size());
-        requests.insert(run.requests / std::max<std::size_t>(1, run.seeds.size()));
+        const double each = estimate_of({measure_id::arrived, "", ""}, run.seeds, nullptr).mean;
+        requests.insert(std::isfinite(each) ? static_cast<std::size_t>(each) : 0);
         for (std::size_t i = 0; i < ids.size(); ++i) {
             const double value = estimate_of({ids[i], "", ""}, run.seeds, nullptr).mean;
             if (std::isfinite(value)) {

@@ -86,9 +86,11 @@ void draw_distribution(const figure_cells& cells, const place& panel, drawn_figu
         curve.look = cells.dashed(s) ? series_look::dashed : series_look::solid;
         const std::vector<double> sorted(run.ttft.begin(), run.ttft.end());
         // Requests without a first token keep the curve below one.
-        const double share = run.requests > 0 ? static_cast<double>(sorted.size()) /
-                                                    static_cast<double>(run.requests)
-                                              : 0;
+        double arrived = 0;
+        for (const measured& seed : run.seeds) {
+            arrived += seed[static_cast<std::size_t>(measure_id::arrived)];
+        }
+        const double share = arrived > 0 ? static_cast<double>(sorted.size()) / arrived : 0;
         for (std::size_t i = 0; i <= curve_points && !sorted.empty(); ++i) {
             const double at = static_cast<double>(i) / curve_points;
             curve.points.push_back({percentile(sorted, at * 100), at * share, ""});

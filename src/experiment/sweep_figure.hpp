@@ -65,7 +65,6 @@ struct figure_spec {
 struct run_figures {
     std::vector<measured> seeds;
     std::vector<float> ttft;              ///< of all seeds, ascending; only where a figure shows it
-    std::size_t requests = 0;             ///< of all seeds
     std::vector<request_numbers> points;  ///< of all seeds; only where a figure shows them
     std::string conditions;  ///< what it ran, in short: "icl, llama3.1-8b, calvo-testbed"
 };

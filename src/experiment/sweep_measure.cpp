@@ -16,6 +16,7 @@ using enum measure_unit;
 constexpr double none = std::numeric_limits<double>::quiet_NaN();
 
 constexpr std::array<measure_info, measure_count> all_measures{{
+    {arrived, "arrived", "requests", count, 0},
     {ttft_mean, "ttft_mean", "mean TTFT", seconds, -1},
     {ttft_p50, "ttft_p50", "median TTFT", seconds, -1},
     {ttft_p95, "ttft_p95", "p95 TTFT", seconds, -1},
@@ -54,6 +55,7 @@ std::string_view suffix_of(measure_unit unit) noexcept {
     case points: return ", points";
     case gb_s: return ", GB/s";
     case per_second:
+    case count:
     case ratio: return "";
     }
     return "";
@@ -110,6 +112,9 @@ estimate estimate_of(const shown_measure& shown, std::span<const measured> seeds
 int decimals_of(measure_unit unit, std::span<const estimate> values) noexcept {
     if (unit == share || unit == change || unit == points) {
         return 1;
+    }
+    if (unit == count) {
+        return 0;
     }
     double smallest = std::numeric_limits<double>::infinity();
     for (const estimate& e : values) {

@@ -25,9 +25,11 @@ enum class measure_unit : std::uint8_t {
     gb_s,        ///< 1e9 bytes per second
     per_second,  ///< tokens, requests
     ratio,
+    count,
 };
 
 enum class measure_id : std::uint8_t {
+    arrived,  ///< requests of the run
     ttft_mean,
     ttft_p50,
     ttft_p95,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <sluice/base/status.hpp>
 
@@ -158,6 +159,7 @@ measured measure(const seed_result& seed, const seed_facts& facts) {
     };
     const run_result& run = seed.result;
     const std::vector<double> ttft = sorted_ttft(run);
+    set(measure_id::arrived, static_cast<double>(run.requests.size()));
     if (!ttft.empty()) {
         set(measure_id::ttft_mean, mean(ttft));
         set(measure_id::ttft_p50, percentile(ttft, 50));
@@ -207,7 +209,6 @@ std::string conditions_of(const run_options& o) {
 /// What a figure shows of the requests of a seed.
 void keep_requests(const sweep_run& run, const seed_result& seed, const seed_facts& facts,
                    run_figures& out) {
-    out.requests += seed.result.requests.size();
     if (run.wants_ttft) {
         const std::vector<double> sorted = sorted_ttft(seed.result);
         const auto middle = static_cast<std::ptrdiff_t>(out.ttft.size());
@@ -259,14 +260,25 @@ absl::Status run_jobs(
     });
 }
 
-std::vector<std::string_view> lines_of(std::string_view text) {
-    std::vector<std::string_view> out;
-    while (!text.empty()) {
-        const std::size_t end = std::min(text.find('\n'), text.size());
-        out.push_back(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
+/// A result with nothing in it yet but what was run.
+sweep_result result_for(const sweep_spec& sweep) {
+    sweep_result out;
+    out.runs.resize(sweep.runs.size());
+    for (std::size_t r = 0; r < sweep.runs.size(); ++r) {
+        out.runs[r].seeds.resize(sweep.runs[r].options.seeds);
+        out.runs[r].conditions = conditions_of(sweep.runs[r].options);
     }
     return out;
+}
+
+absl::StatusOr<csv_row> find_row(const std::map<std::string_view, csv_row>& rows,
+                                 const sweep_run& run, std::uint64_t seed) {
+    const auto it = rows.find(csv_key(run, seed));
+    if (it == rows.end()) {
+        return absl::InvalidArgumentError(
+            fmt::format("it has no line for {}, seed {}: {}", run.name, seed, csv_key(run, seed)));
+    }
+    return it->second;
 }
 
 }  // namespace
@@ -274,70 +286,73 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 absl::StatusOr<sweep_result> run_sweep(const sweep_spec& sweep, unsigned threads,
                                        const sweep_observer& observer) {
     const std::vector<sweep_job> jobs = jobs_of(sweep);
-    sweep_result out;
-    out.runs.resize(sweep.runs.size());
+    sweep_result out = result_for(sweep);
     out.csv.resize(jobs.size() + 1);
     out.csv[0] = csv_names();
-    for (std::size_t r = 0; r < sweep.runs.size(); ++r) {
-        out.runs[r].seeds.resize(sweep.runs[r].options.seeds);
-        out.runs[r].conditions = conditions_of(sweep.runs[r].options);
-    }
-    SLUICE_RETURN_IF_ERROR(
-        run_jobs(sweep, jobs, threads, observer,
-                 [&](std::size_t place, const seed_result& seed, const seed_facts& facts) {
-                     const sweep_job& job = jobs[place];
-                     const sweep_run& run = sweep.runs[job.run];
-                     const measured values = measure(seed, facts);
-                     out.runs[job.run].seeds[job.seed - run.options.first_seed] = values;
-                     keep_requests(run, seed, facts, out.runs[job.run]);
-                     out.csv[place + 1] =
-                         csv_line(run, job.run + 1, job.seed, values, seed.block_operations);
-                 }));
+    SLUICE_RETURN_IF_ERROR(run_jobs(
+        sweep, jobs, threads, observer,
+        [&](std::size_t place, const seed_result& seed, const seed_facts& facts) {
+            const sweep_job& job = jobs[place];
+            const sweep_run& run = sweep.runs[job.run];
+            const measured values = as_written(measure(seed, facts));
+            out.runs[job.run].seeds[job.seed - run.options.first_seed] = values;
+            keep_requests(run, seed, facts, out.runs[job.run]);
+            out.csv[place + 1] =
+                fmt::format("{},{},{},{}", job.run + 1, fmt::join(run.figures, " "),
+                            csv_key(run, job.seed), csv_values(values, seed.block_operations));
+        }));
     for (run_figures& run : out.runs) {
         std::sort(run.points.begin(), run.points.end());  // whichever seed ended first
     }
     return out;
 }
 
+absl::StatusOr<sweep_result> read_sweep(const sweep_spec& sweep, std::string_view csv) {
+    const auto rows = read_csv(csv);
+    SLUICE_RETURN_IF_ERROR(rows.status());
+    sweep_result out = result_for(sweep);
+    for (const sweep_job& job : jobs_of(sweep)) {
+        const sweep_run& run = sweep.runs[job.run];
+        const auto row = find_row(*rows, run, job.seed);
+        SLUICE_RETURN_IF_ERROR(row.status());
+        out.runs[job.run].seeds[job.seed - run.options.first_seed] = row->numbers;
+    }
+    return out;
+}
+
 absl::Status check_sweep(const sweep_spec& sweep, std::string_view csv, std::size_t count,
                          unsigned threads) {
-    const std::vector<sweep_job> jobs = jobs_of(sweep);
-    const std::vector<std::string_view> lines = lines_of(csv);
-    if (lines.size() != jobs.size() + 1 || lines[0] != csv_names()) {
-        return absl::InvalidArgumentError(fmt::format(
-            "the table has {} lines, and not the {} with the names that the sweep gives",
-            lines.size(), jobs.size() + 1));
+    const auto rows = read_csv(csv);
+    SLUICE_RETURN_IF_ERROR(rows.status());
+    struct cheap {
+        std::uint64_t operations;
+        sweep_job job;
+        csv_row row;
+    };
+    std::vector<cheap> all;
+    for (const sweep_job& job : jobs_of(sweep)) {
+        const auto row = find_row(*rows, sweep.runs[job.run], job.seed);
+        SLUICE_RETURN_IF_ERROR(row.status());
+        all.push_back({row->block_operations, job, *row});
     }
-    std::vector<std::pair<std::uint64_t, std::size_t>> by_operations;
-    for (std::size_t i = 0; i < jobs.size(); ++i) {
-        const std::string key =
-            csv_key(sweep.runs[jobs[i].run], jobs[i].run + 1, jobs[i].seed) + ',';
-        if (lines[i + 1].substr(0, key.size()) != key) {
-            return absl::InvalidArgumentError(
-                fmt::format("line {} of the table is not of the run {}", i + 2, key));
-        }
-        const std::string last(lines[i + 1].substr(lines[i + 1].rfind(',') + 1));
-        by_operations.emplace_back(std::strtoull(last.c_str(), nullptr, 10), i);
-    }
-    std::sort(by_operations.begin(), by_operations.end());
+    std::stable_sort(all.begin(), all.end(),
+                     [](const cheap& a, const cheap& b) { return a.operations < b.operations; });
     std::vector<sweep_job> chosen;
-    std::vector<std::string_view> expected;
-    for (std::size_t i = 0; i < std::min(count, by_operations.size()); ++i) {
-        chosen.push_back(jobs[by_operations[i].second]);
-        expected.push_back(lines[by_operations[i].second + 1]);
+    for (std::size_t i = 0; i < std::min(count, all.size()); ++i) {
+        chosen.push_back(all[i].job);
     }
     absl::Status differs;
-    SLUICE_RETURN_IF_ERROR(
-        run_jobs(sweep, chosen, threads, {},
-                 [&](std::size_t place, const seed_result& seed, const seed_facts& facts) {
-                     const sweep_job& job = chosen[place];
-                     const std::string line = csv_line(sweep.runs[job.run], job.run + 1, job.seed,
-                                                       measure(seed, facts), seed.block_operations);
-                     if (line != expected[place] && differs.ok()) {
-                         differs = absl::DataLossError(fmt::format(
-                             "the table has\n  {}\nand it is now\n  {}", expected[place], line));
-                     }
-                 }));
+    SLUICE_RETURN_IF_ERROR(run_jobs(
+        sweep, chosen, threads, {},
+        [&](std::size_t place, const seed_result& seed, const seed_facts& facts) {
+            const std::string now = csv_values(measure(seed, facts), seed.block_operations);
+            if (now != all[place].row.values && differs.ok()) {
+                differs = absl::DataLossError(
+                    fmt::format("{}, seed {} has\n  {}\nand comes out as\n  {}",
+                                sweep.runs[chosen[place].run].name, chosen[place].seed,
+                                all[place].row.values, now));
+            }
+        }));
     return differs;
 }
 
