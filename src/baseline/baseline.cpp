@@ -86,6 +86,7 @@ void baseline::submit(const baseline_spec& spec) {
     r.order = submitted_++;
     r.spec = spec;
     r.outcome.user = spec.user;
+    r.outcome.id = id;
     r.outcome.report.arrival = spec.arrival == never ? home_.now() : spec.arrival;
     r.view.id = {id, r.order + 1};
     r.view.user = spec.user;
@@ -100,7 +101,9 @@ void baseline::submit(const baseline_spec& spec) {
     for (const block_key& key : spec.keys) {
         r.entries.push_back(table_.intern(key, 0));
     }
-    if ((spec.prompt_tokens + o_.block_tokens - 1) / o_.block_tokens > l1_.size()) {
+    const std::uint64_t least = (spec.prompt_tokens + o_.block_tokens - 1) / o_.block_tokens;
+    r.pages_needed = static_cast<std::uint32_t>(std::max<std::uint64_t>(least, spec.pages));
+    if (r.pages_needed > l1_.size()) {
         finish(r, absl::OutOfRangeError("the request can never fit into L1"));
         return;
     }
@@ -271,15 +274,27 @@ void baseline::finish(request& r, absl::Status status) {
     if (o_.policy != nullptr) {
         o_.policy->done(r.view, home_.now());
     }
+    r.kept = r.outcome.status.ok() && r.spec.keep_pages;
+    r.storing = true;  // it stays until here, even if it is released meanwhile
     on_outcome_(r.outcome);
-    if (r.outcome.status.ok() && r.spec.write_back) {
+    r.storing = r.outcome.status.ok() && r.spec.write_back;
+    if (r.storing) {
         tasks_.spawn(store_back(r));
     } else {
         retire(r);
     }
 }
 
+void baseline::release(std::uint32_t id) {
+    request& r = *requests_[id];
+    r.kept = false;
+    retire(r);
+}
+
 void baseline::retire(request& r) {
+    if (r.kept || r.storing) {
+        return;
+    }
     give_up_pages(r);
     for (const std::uint32_t entry : r.entries) {
         table_.release(entry);
@@ -314,7 +329,9 @@ task<void> baseline::store_back(request& r) {
     const auto slots = static_cast<std::uint32_t>(r.pending.size());
     out = r.pending;
     co_await run(r, copy_out_);
-    give_up_pages(r);
+    if (!r.kept) {
+        give_up_pages(r);
+    }
     for (const std::uint32_t i : out) {
         if (table_[r.entries[i]].l2 == level::present) {
             r.pending.push_back(i);
@@ -322,6 +339,7 @@ task<void> baseline::store_back(request& r) {
     }
     co_await run(r, put_);
     write_back_slots_ -= slots;
+    r.storing = false;
     retire(r);
 }
 

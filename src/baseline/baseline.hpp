@@ -66,6 +66,9 @@ struct baseline_options {
 struct baseline_spec {
     std::span<const block_key> keys;  ///< of the prompt's full blocks; borrowed until the outcome
     std::uint64_t prompt_tokens = 0;
+    std::uint32_t pages = 0;  ///< that it will touch (loaded, computed, generated); 0: the prompt's
+    /// It keeps its pages after its outcome, if that is good, until `release`.
+    bool keep_pages = false;
     std::uint32_t max_load_blocks = std::numeric_limits<std::uint32_t>::max();
     time_point arrival = never;   ///< `never`: now
     time_point deadline = never;  ///< of the first token, for the policy
@@ -77,6 +80,7 @@ struct baseline_spec {
 struct baseline_outcome {
     absl::Status status;
     void* user = nullptr;
+    std::uint32_t id = 0;      ///< for `release`
     time_point begun = never;  ///< the control loop took it up
     request_report report;     ///< predictions only if there is a cost model
 };
@@ -96,8 +100,10 @@ class baseline {
     ~baseline();
 
     void submit(const baseline_spec& spec);
+    /// A request that keeps its pages has no more use for them. Once; its id is another's then.
+    void release(std::uint32_t id);
 
-    /// Until every request has had its outcome and write-back has ended.
+    /// Until every request has had its outcome, write-back has ended and pages are released.
     task<void> idle();
     /// Forgets what L1 and L2 hold. \pre idle
     void drop_caches();
@@ -116,6 +122,9 @@ class baseline {
         std::uint32_t order = 0;  // of arrival
         std::uint32_t limit = 0;  // blocks that may be loaded
         std::uint32_t plan = 0;   // blocks to load
+        std::uint32_t pages_needed = 0;
+        bool kept = false;  // by the engine, until `release`
+        bool storing = false;
         std::uint32_t in_flight = 0;
         bool looked_up = false;
         bool landed = false;  // async: nothing of it is to be waited for

@@ -55,6 +55,7 @@ std::string case_json(const case_result& result, int indent) {
                                   {"4x", or_null(s.slo_4x.ci95)},
                                   {"8x", or_null(s.slo_8x.ci95)},
                                   {"all", or_null(s.slo_all.ci95)}};
+    out["ttft_bound_s"] = or_null(s.ttft_bound_s);
     out["rejected"] = s.rejected;
     out["failed"] = s.failed;
     out["late_last"] = o.late_last ? json(*o.late_last) : json(nullptr);
@@ -90,6 +91,10 @@ std::string case_text(const case_result& result) {
                      o.drift.empty() ? std::string() : ", drift " + to_string(o.drift)));
     line("coupled offered load", fmt::format("{:.3f}", s.coupled_offered_load));
     line("mean TTFT", seconds(s.ttft));
+    if (s.ttft_bound_s) {
+        line("  no schedule below", fmt::format("{}, {:+.1f} %", format_seconds(*s.ttft_bound_s),
+                                                (s.ttft.mean / *s.ttft_bound_s - 1) * 100));
+    }
     line("TTFT p50, p95, p99", fmt::format("{}, {}, {}", format_seconds(s.p50),
                                            format_seconds(s.p95), format_seconds(s.p99)));
     line("deadlines made: all", per_cent(s.slo_all));

@@ -86,7 +86,7 @@ std::optional<std::string> prefix_check::add(std::span<const std::uint64_t> ids,
 }
 
 absl::Status own_ids::complete(load_request& r, std::uint32_t block_tokens) {
-    constexpr std::uint64_t most = std::uint64_t{1} << 27;
+    constexpr std::uint64_t most = std::uint64_t{1} << 25;
     const std::uint64_t blocks = r.prompt_tokens / block_tokens;
     if (blocks > most || blocks + (next_ - first_own_id) > most) {
         return absl::InvalidArgumentError(

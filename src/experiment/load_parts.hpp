@@ -45,7 +45,7 @@ class own_ids {
  public:
     /// Appends ids until each whole block of the prompt has one.
     ///
-    /// \return kInvalidArgument: all requests together have more than 1 GiB of ids
+    /// \return kInvalidArgument: all requests together have more than 256 MiB of ids
     [[nodiscard]] absl::Status complete(load_request& r, std::uint32_t block_tokens);
 
  private:

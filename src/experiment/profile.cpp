@@ -17,6 +17,9 @@ namespace {
 constexpr double day_s = 86'400;
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 50;
 constexpr double most_rate = 1e15;
+constexpr double least_factor = 1e-6;
+constexpr double most_factor = 1000;
+constexpr std::size_t most_events = 10'000;
 
 /// Reads one object of a profile; its times are multiplied by the scale.
 class part_reader : public json::object_reader {
@@ -26,6 +29,7 @@ class part_reader : public json::object_reader {
     double time_s(std::string_view key, double fallback = 0) {
         return scale_ * number_or(key, fallback, 0, day_s / scale_);
     }
+    double needed_time_s(std::string_view key) { return scale_ * number(key, 0, day_s / scale_); }
     duration time(std::string_view key) { return nanoseconds(time_s(key)); }
     /// Of a run, not of the hardware: without the scale.
     duration unscaled_time(std::string_view key, double fallback) {
@@ -59,16 +63,21 @@ class part_reader : public json::object_reader {
     double scale_;
 };
 
-absl::Status read_drift(const json::value& list, std::vector<sim::rate_change>& out) {
+/// Reads an array of changes over time.
+template <class Change, class Read>
+absl::Status read_changes(const json::value& list, std::string_view key, const Read& read,
+                          std::vector<Change>& out) {
     if (!list.is_array()) {
-        return list.error(fmt::format("key 'drift' is {}, not an array", list.type_name()));
+        return list.error(fmt::format("key '{}' is {}, not an array", key, list.type_name()));
     }
-    time_point last{};
-    for (const json::value& d : list.items()) {
-        part_reader from(d, 1);
-        sim::rate_change change;
-        change.at = last = from.instant("at_s", last);
-        change.factor = from.number("factor", json::above_zero, 1000);
+    if (list.items().size() > most_events) {
+        return list.error(fmt::format("key '{}' has more than {} elements", key, most_events));
+    }
+    for (const json::value& c : list.items()) {
+        part_reader from(c, 1);
+        Change change;
+        change.at = from.instant("at_s", out.empty() ? time_point{} : out.back().at);
+        read(from, change);
         if (absl::Status fault = from.finish(); !fault.ok()) {
             return fault;
         }
@@ -83,31 +92,38 @@ absl::Status read_link(const json::value& part, double scale, sim::link_options&
     out.per_operation = from.time("per_operation_s");
     out.soft_timeout = from.unscaled_time("soft_timeout_s", 0.25);
     if (const json::value* drift = from.find("drift")) {
-        from.keep(read_drift(*drift, out.drift));
+        const auto read = [](part_reader& change, sim::rate_change& to) {
+            to.factor = change.number("factor", least_factor, most_factor);
+        };
+        from.keep(read_changes(*drift, "drift", read, out.drift));
+        if (out.rate == 0 && !out.drift.empty()) {
+            from.keep(drift->error("key 'drift' needs a 'rate_bytes_per_s' above 0"));
+        }
     }
     return from.finish();
 }
 
-absl::Status read_events(const json::value& list, std::vector<sim::node_event>& out) {
+absl::Status read_events(const json::value& list, sim::node_options& node) {
     constexpr std::array<std::string_view, 4> changes{"rate", "hang", "die", "recover"};
-    if (!list.is_array()) {
-        return list.error(fmt::format("key 'events' is {}, not an array", list.type_name()));
-    }
-    time_point last{};
-    for (const json::value& e : list.items()) {
-        part_reader from(e, 1);
-        sim::node_event event;
-        event.at = last = from.instant("at_s", last);
-        event.what = static_cast<sim::node_change>(from.choice("what", changes));
-        if (event.what == sim::node_change::rate) {
-            event.factor = from.number("factor", json::above_zero, 1000);
+    bool down = false;
+    const auto read = [&](part_reader& event, sim::node_event& to) {
+        to.what = static_cast<sim::node_change>(event.choice("what", changes));
+        const bool recovers = to.what == sim::node_change::recover;
+        if (event.ok() && down != recovers) {
+            event.keep(event.find("what")->error(
+                down ? "key 'what': a node that hangs or is dead can only recover"
+                     : "key 'what': a node recovers after it hung or died"));
         }
-        if (absl::Status fault = from.finish(); !fault.ok()) {
-            return fault;
+        down = to.what == sim::node_change::hang || to.what == sim::node_change::die;
+        if (to.what == sim::node_change::rate) {
+            to.factor = event.number("factor", least_factor, most_factor);
+            if (event.ok() && node.rate == 0) {
+                event.keep(event.find("what")->error(
+                    "key 'what': the rate of a node that has no 'rate_bytes_per_s' cannot change"));
+            }
         }
-        out.push_back(event);
-    }
-    return absl::OkStatus();
+    };
+    return read_changes(list, "events", read, node.events);
 }
 
 absl::Status read_nodes(const json::value& list, double scale,
@@ -123,7 +139,7 @@ absl::Status read_nodes(const json::value& list, double scale,
         node.jitter = from.time("jitter_s");
         node.loss = from.number_or("loss", 0, 0, 1);
         if (const json::value* events = from.find("events")) {
-            from.keep(read_events(*events, node.events));
+            from.keep(read_events(*events, node));
         }
         if (from.ok() && out.size() + count > most) {
             from.keep(n.error(fmt::format("more than {} nodes", most)));
@@ -153,14 +169,47 @@ absl::Status read_window(const json::value& part, stage_limits& out) {
     return from.finish();
 }
 
+absl::Status read_decode(const json::value& list, double scale,
+                         std::vector<sim::decode_point>& out) {
+    if (list.items().empty() || list.items().size() > most_events) {
+        return list.error(fmt::format("key 'decode' has no points, or more than {}", most_events));
+    }
+    std::vector<sim::decode_point> points;
+    for (const json::value& p : list.items()) {
+        part_reader from(p, scale);
+        const std::uint64_t least = points.empty() ? 1 : std::uint64_t{points.back().batch} + 1;
+        sim::decode_point point;
+        point.batch = static_cast<std::uint32_t>(from.whole("batch", least, 1'000'000));
+        point.seconds = from.needed_time_s("step_s");
+        if (absl::Status fault = from.finish(); !fault.ok()) {
+            return fault;
+        }
+        points.push_back(point);
+    }
+    out = std::move(points);
+    return absl::OkStatus();
+}
+
 absl::Status read_compute(const json::value& part, double scale, hardware_profile& out) {
-    constexpr std::array<std::string_view, 1> kinds{"prefill"};
+    constexpr std::array<std::string_view, 2> kinds{"prefill", "iteration"};
     part_reader from(part, scale);
     out.compute = static_cast<compute_kind>(from.choice("kind", kinds));
     out.parameters = from.number("parameters", 1, 1e14);
-    out.prefill.c0_s = from.time_s("c0_s");
-    out.prefill.c1_s = from.time_s("c1_s");
+    out.prefill.c0_s = from.needed_time_s("c0_s");
+    out.prefill.c1_s = from.needed_time_s("c1_s");
     out.prefill.c2_s = from.time_s("c2_s");
+    if (out.compute == compute_kind::iteration) {
+        sim::iteration_options& to = out.iteration;
+        to.prefill_fixed_s = out.prefill.c0_s;
+        to.prefill_per_token_s = out.prefill.c1_s;
+        to.prefill_pair_s = out.prefill.c2_s;
+        if (const json::value* points = from.array("decode")) {
+            from.keep(read_decode(*points, scale, to.decode));
+        }
+        to.max_batch = from.count("max_batch", to.decode.back().batch, to.decode.back().batch);
+        to.chunk_tokens =
+            static_cast<std::uint32_t>(from.whole_or("chunk_tokens", 0, 0, 100'000'000));
+    }
     return from.finish();
 }
 
@@ -216,6 +265,12 @@ absl::StatusOr<hardware_profile> hardware_profile::for_model(const kv_model& mod
     out.prefill.c0_s *= more;
     out.prefill.c1_s *= more;
     out.prefill.c2_s *= more;
+    out.iteration.prefill_fixed_s *= more;
+    out.iteration.prefill_per_token_s *= more;
+    out.iteration.prefill_pair_s *= more;
+    for (sim::decode_point& p : out.iteration.decode) {
+        p.seconds *= more;
+    }
     const double room = static_cast<double>(l1_bytes) - 2 * (model.parameters - parameters);
     const std::uint64_t block = model.kv_bytes_per_token() * block_tokens;
     const auto fits = [&](std::string_view where, double bytes) {

@@ -11,6 +11,7 @@
 
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/sim/copy_engine.hpp>
+#include <sluice/sim/iteration_engine.hpp>
 #include <sluice/sim/link.hpp>
 #include <sluice/sim/network.hpp>
 #include <sluice/stage/stage.hpp>
@@ -20,7 +21,8 @@
 namespace sluice::experiment {
 
 enum class compute_kind : std::uint8_t {
-    prefill,  ///< one prompt after the other
+    prefill,    ///< one prompt after the other
+    iteration,  ///< an engine's iterations of prefill and decode
 };
 
 /// What simulated machines are made of.
@@ -42,7 +44,8 @@ struct hardware_profile {
     stage_limits copy_window;
 
     compute_kind compute = compute_kind::prefill;
-    compute_coefficients prefill;
+    compute_coefficients prefill;  ///< of `iteration` too: that of a prompt by itself
+    sim::iteration_options iteration;
     double parameters = 0;  ///< of the model that compute and `l1_bytes` are those of
 
     /// The profile for another model: compute takes longer in proportion to its parameters, and its
@@ -52,8 +55,8 @@ struct hardware_profile {
     [[nodiscard]] absl::StatusOr<hardware_profile> for_model(const kv_model& model) const;
 };
 
-/// A built-in profile by its name, or one from a JSON file; docs/simulation.md has its keys.
-/// Time and rates in it are as if `scale`, by which all times are multiplied, were 1.
+/// A built-in profile by its name, or one from a JSON file; docs/simulation_inputs.md has its keys.
+/// Its `scale` is applied already.
 ///
 /// \return kNotFound: neither a name nor a file; kInvalidArgument: what the file has wrong, with
 /// file, line and key

@@ -10,6 +10,13 @@
 namespace sluice::experiment {
 namespace {
 
+/// As many intervals as there are between the arrivals; 0 if all are at once.
+double arrival_rate(const load& l) {
+    const std::size_t n = l.requests.size();
+    const double span = n > 1 ? l.requests.back().arrival_s - l.requests.front().arrival_s : 0;
+    return span > 0 ? static_cast<double>(n - 1) / span : 0;
+}
+
 /// Seconds in which at least one request had arrived and not got to `end`.
 double needed(std::span<const request_report> reports, time_point request_report::*end) {
     std::vector<std::pair<time_point, time_point>> spans;
@@ -81,9 +88,9 @@ run_recorder::run_recorder(const run_setting& s, testbed& bed)
         run.requests.push_back(q);
         total_t0 += q.t0_s;
     }
-    // As many intervals as there are between the arrivals.
-    const double span = open_ > 1 ? run.requests.back().arrival_s - run.requests[0].arrival_s : 0;
-    out_.qps = span > 0 ? static_cast<double>(open_ - 1) / span : 0;
+    const double own = arrival_rate(s.requests);
+    out_.qps = s.options.qps.value_or(s.options.is_trace() ? own : default_qps);
+    out_.qps = out_.qps > 0 ? out_.qps : own;
     out_.coupled_offered_load = open_ > 0 ? out_.qps * total_t0 / static_cast<double>(open_) : 0;
 }
 

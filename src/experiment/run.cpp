@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -18,8 +19,8 @@ load_options load_of(const run_options& o, std::uint64_t seed, std::uint32_t blo
     out.workload = o.workload;
     out.trace = o.trace;
     out.seed = seed;
-    out.requests = o.requests.value_or(2000);
-    out.qps = o.qps.value_or(o.is_trace() ? 0 : 1.2);
+    out.requests = o.requests.value_or(default_requests);
+    out.qps = o.qps.value_or(o.is_trace() ? 0 : default_qps);
     out.hit_ratio = o.hit_ratio;
     out.warm = o.warm;
     out.block_tokens = block_tokens;
@@ -121,6 +122,17 @@ absl::StatusOr<seed_result> run_seed(const run_options& o, std::uint64_t seed,
     auto out =
         o.config == config_kind::pipelined ? serve_pipelined(setting) : serve_baseline(setting);
     SLUICE_RETURN_IF_ERROR(out.status());
+    const auto answered = [](const request_result& r) {
+        return r.outcome == request_outcome::computed;
+    };
+    if (!o.split && !requests->requests.empty() &&
+        std::ranges::all_of(out->result.requests, answered)) {
+        double fastest = 1;
+        for (const drift_step& step : o.drift) {
+            fastest = std::max(fastest, step.factor);
+        }
+        out->bound = clairvoyant_ttft(bound_jobs(**hardware, **kv, *requests, fastest));
+    }
     out->wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     return out;
 }

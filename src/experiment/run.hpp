@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -15,6 +16,7 @@
 #include <sluice/observe/result.hpp>
 #include <sluice/pipeline.hpp>
 
+#include "bound.hpp"
 #include "kv_model.hpp"
 #include "load.hpp"
 #include "profile.hpp"
@@ -88,7 +90,10 @@ struct seed_result {
     run_result result;
     std::vector<request_report> reports;  ///< by request; of what was not computed all `never`
     stage_use fetch, copy, compute;
-    double qps = 0;                      ///< of the arrivals
+    /// What no schedule can beat. Absent if requests may be computed in place of loaded, or were
+    /// not answered: then it does not hold.
+    std::optional<ttft_bound> bound;
+    double qps = 0;                      ///< as asked for, or the mean of a pace of its own
     double coupled_offered_load = 0;     ///< qps x mean T0
     std::uint64_t block_operations = 0;  ///< fetches, copies, copies out and puts that ended
     double wall_s = 0;                   ///< of the run, without what `shared_facts` keeps

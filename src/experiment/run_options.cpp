@@ -93,7 +93,7 @@ absl::StatusOr<std::vector<drift_step>> read_drift(std::string_view text) {
     return out;
 }
 
-// late_last goes into the options of each edf and lstf, wherever they stand in the spec.
+// late_last goes into the options of each edf, lstf and on_time, wherever they stand in the spec.
 std::string with_late_last(std::string_view spec, bool late_last) {
     const auto in_name = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
@@ -113,7 +113,7 @@ std::string with_late_last(std::string_view spec, bool late_last) {
         const std::string_view name = spec.substr(begin, i - begin);
         out += name;
         may_begin = false;
-        if (name == "edf" || name == "lstf") {
+        if (name == "edf" || name == "lstf" || name == "on_time") {
             out += fmt::format(":late_last={}", late_last ? "on" : "off");
             if (i < spec.size() && spec[i] == ':') {
                 out += ',';
@@ -239,7 +239,7 @@ absl::Status check_run_options(const run_options& o) {
     const std::string spec = o.policy_spec();
     if (o.late_last && spec.find("late_last") == std::string::npos) {
         return absl::InvalidArgumentError(
-            fmt::format("late-last is an option of edf and lstf; the policy is {}", spec));
+            fmt::format("late-last is an option of edf, lstf and on_time; the policy is {}", spec));
     }
     SLUICE_RETURN_IF_ERROR(annotate(make_policy(spec).status(), "policy"));
     if (o.config == config_kind::async && spec != "fifo") {

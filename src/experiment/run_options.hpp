@@ -38,6 +38,10 @@ enum class cost_source : std::uint8_t {
     knows,  ///< when the link's rate changes, and to what
 };
 
+/// Of workloads that have no pace of their own.
+inline constexpr double default_qps = 1.2;
+inline constexpr std::uint32_t default_requests = 2000;
+
 /// One configuration of a simulated experiment: all that a run depends on.
 struct run_options {
     std::string workload = "icl";
@@ -46,7 +50,7 @@ struct run_options {
     std::string profile = "calvo-testbed";
     config_kind config = config_kind::pipelined;
     std::string policy;             ///< empty: sjf for the pipeline, fifo for a baseline
-    std::optional<bool> late_last;  ///< of every edf and lstf in `policy`
+    std::optional<bool> late_last;  ///< of every edf, lstf and on_time in `policy`
     reservation_mode reservation = reservation_mode::proactive;
     bool split = false;
     std::optional<double> qps;              ///< requests/s; absent: 1.2, or the trace's own pace

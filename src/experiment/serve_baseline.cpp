@@ -24,7 +24,11 @@ using baselines::baseline_spec;
 class stand {
  public:
     stand(const hardware_profile& hardware, const load& requests)
-        : hardware_(hardware), requests_(requests), keys_(requests.requests.size()) {}
+        : hardware_(hardware),
+          requests_(requests),
+          keys_(requests.requests.size()),
+          ids_(requests.requests.size()),
+          parts_(requests.requests.size(), 2) {}
     ~stand() {
         if (base_ != nullptr) {
             sync_wait(home(), base_->close());
@@ -34,7 +38,8 @@ class stand {
 
     absl::Status open(const kv_model& model, std::span<const sim::rate_change> drift,
                       std::uint64_t seed) {
-        auto bed = testbed::create(hardware_, model, requests_, drift, seed);
+        auto bed = testbed::create(hardware_, model, requests_, drift, seed,
+                                   [this](std::size_t i) { part_ended(i); });
         SLUICE_RETURN_IF_ERROR(bed.status());
         bed_ = *std::move(bed);
         return absl::OkStatus();
@@ -65,6 +70,8 @@ class stand {
         baseline_spec spec;
         spec.keys = keys_[i];
         spec.prompt_tokens = r.prompt_tokens;
+        spec.pages = bed_->pages_of(i);
+        spec.keep_pages = bed_->decodes();
         spec.deadline = deadline;
         spec.write_back = !requests_.distinct;
         spec.user = bed_->user_of(i);
@@ -79,12 +86,27 @@ class stand {
     std::function<void(std::size_t request, const baseline_outcome&)> on_outcome;
 
  private:
-    void ended(const baseline_outcome& out) { on_outcome(bed_->request_of(out.user), out); }
+    void ended(const baseline_outcome& out) {
+        const std::size_t i = bed_->request_of(out.user);
+        ids_[i] = out.id;
+        on_outcome(i, out);
+        if (out.status.ok() && bed_->decodes()) {
+            part_ended(i);
+        }
+    }
+    // It is answered, or decoded: at one instant these may come in either order.
+    void part_ended(std::size_t i) {
+        if (--parts_[i] == 0) {
+            base_->release(ids_[i]);
+        }
+    }
 
     const hardware_profile& hardware_;
     const load& requests_;
     std::unique_ptr<testbed> bed_;
     std::vector<std::vector<block_key>> keys_;  // by request, which borrows them
+    std::vector<std::uint32_t> ids_;            // by request: what the baseline calls it
+    std::vector<std::uint8_t> parts_;           // by request: what it is not released before
     std::unique_ptr<baseline> base_;
 };
 

@@ -54,7 +54,8 @@ class pipelined_run {
     };
 
     absl::Status assemble() {
-        auto bed = testbed::create(s_.hardware, s_.model, s_.requests, s_.drift, s_.seed);
+        auto bed = testbed::create(s_.hardware, s_.model, s_.requests, s_.drift, s_.seed,
+                                   [this](std::size_t i) { part_ended(i); });
         SLUICE_RETURN_IF_ERROR(bed.status());
         bed_ = *std::move(bed);
         auto order = make_policy(s_.options.policy_spec());
@@ -82,6 +83,8 @@ class pipelined_run {
         SLUICE_RETURN_IF_ERROR(annotate(pipe.status(), s_.hardware.name));
         pipe_ = *std::move(pipe);
         recorder_.emplace(s_, *bed_);
+        handles_.resize(s_.requests.requests.size());
+        parts_.assign(handles_.size(), bed_->decodes() ? 2 : 1);
         return absl::OkStatus();
     }
 
@@ -108,15 +111,15 @@ class pipelined_run {
         request_spec spec;
         spec.keys = keys_;
         spec.prompt_tokens = r.prompt_tokens;
+        spec.pages = bed_->pages_of(i);
         spec.arrival = arrival(i);
         spec.deadline = s_.deadline(i);
         spec.write_back = !s_.requests.distinct;
         spec.user = bed_->user_of(i);
         const absl::StatusOr<request_handle> handle = pipe_->submit(spec);
         if (handle.ok()) {
-            return;
-        }
-        if (absl::IsOutOfRange(handle.status())) {
+            handles_[i] = *handle;
+        } else if (absl::IsOutOfRange(handle.status())) {
             recorder_->ended(i, request_outcome::rejected);
         } else if (failure_.ok()) {
             failure_ = annotate(handle.status(), fmt::format("request {}", i));
@@ -146,7 +149,18 @@ class pipelined_run {
         } else {
             recorder_->ended(i, request_outcome::failed);
         }
-        (void)pipe_->release(e.request);
+        if (good) {
+            part_ended(i);
+        } else {
+            (void)pipe_->release(e.request);
+        }
+    }
+
+    // It is answered, or decoded: at one instant these may come in either order.
+    void part_ended(std::size_t i) {
+        if (--parts_[i] == 0) {
+            (void)pipe_->release(handles_[i]);
+        }
     }
 
     void close() {
@@ -162,7 +176,9 @@ class pipelined_run {
     std::optional<run_recorder> recorder_;
     arrival_timer arrivals_;
     std::size_t next_ = 0;
-    std::vector<block_key> keys_;  // of the request being submitted
+    std::vector<request_handle> handles_;  // by request
+    std::vector<std::uint8_t> parts_;      // by request: what it is not released before
+    std::vector<block_key> keys_;          // of the request being submitted
     absl::Status failure_;
 };
 

@@ -83,6 +83,9 @@ case_result summarize(run_options options, std::vector<seed_result> seeds) {
     std::sort(ttfts.begin(), ttfts.end());
     s.requests = all.front().result.requests.size();
     s.ttft = estimate_of(means);
+    if (std::ranges::all_of(all, [](const seed_result& r) { return r.bound.has_value(); })) {
+        s.ttft_bound_s = mean_of(all, [](const seed_result& r) { return r.bound->mean_s(); });
+    }
     s.p50 = percentile(ttfts, 50);
     s.p95 = percentile(ttfts, 95);
     s.p99 = percentile(ttfts, 99);

@@ -30,7 +30,9 @@ struct case_summary {
     std::size_t requests = 0;  ///< of a seed
     double qps = 0;
     double coupled_offered_load = 0;
-    estimate ttft;                     ///< of the means of each seed
+    estimate ttft;  ///< of the means of each seed
+    /// Mean over the seeds of what no schedule can beat; absent if it does not hold for one.
+    std::optional<double> ttft_bound_s;
     double p50 = 0, p95 = 0, p99 = 0;  ///< over all requests of all seeds
     /// Share of requests that made their deadline; absent if there are none with that multiple.
     struct slo {

@@ -14,7 +14,8 @@ absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile&
                                                          const kv_model& model,
                                                          const load& requests,
                                                          std::span<const sim::rate_change> drift,
-                                                         std::uint64_t seed) {
+                                                         std::uint64_t seed,
+                                                         std::function<void(std::size_t)> decoded) {
     std::unique_ptr<testbed> out(new testbed(requests));
     testbed& bed = *out;
     bed.block_bytes_ = model.kv_bytes_per_token() * requests.block_tokens;
@@ -49,10 +50,41 @@ absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile&
     SLUICE_RETURN_IF_ERROR(annotate(gpu.status(), hardware.name));
     bed.gpu_ = *std::move(gpu);
 
-    auto made = sim::prefill::create(hardware.prefill, bed.loop_);
+    if (hardware.compute == compute_kind::prefill) {
+        auto made = sim::prefill::create(hardware.prefill, bed.loop_);
+        SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
+        bed.prefill_ = *std::move(made);
+        return out;
+    }
+    const testbed* const here = out.get();
+    auto made = sim::iteration_engine::create(
+        hardware.iteration,
+        [here](const compute_job& job) {
+            return here->requests_.requests[here->request_of(job.user)].output_tokens;
+        },
+        [here, decoded = std::move(decoded)](void* user) { decoded(here->request_of(user)); },
+        bed.loop_);
     SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
-    bed.prefill_ = *std::move(made);
+    bed.iteration_ = *std::move(made);
     return out;
+}
+
+compute& testbed::model() noexcept {
+    if (prefill_ != nullptr) {
+        return *prefill_;
+    }
+    return *iteration_;
+}
+
+double testbed::compute_busy_seconds() const noexcept {
+    return prefill_ != nullptr ? prefill_->busy_seconds() : iteration_->busy_seconds();
+}
+
+std::uint32_t testbed::pages_of(std::size_t request) const noexcept {
+    const load_request& r = requests_.requests[request];
+    const std::uint64_t tokens = r.prompt_tokens + (decodes() ? r.output_tokens : 0);
+    return static_cast<std::uint32_t>((tokens + requests_.block_tokens - 1) /
+                                      requests_.block_tokens);
 }
 
 void append_keys(const load_request& request, std::vector<block_key>& out) {

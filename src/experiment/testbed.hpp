@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 #include <sluice/coro/virtual_loop.hpp>
 #include <sluice/kv/layout.hpp>
 #include <sluice/sim/copy_engine.hpp>
+#include <sluice/sim/iteration_engine.hpp>
 #include <sluice/sim/link.hpp>
 #include <sluice/sim/network.hpp>
 #include <sluice/sim/prefill.hpp>
@@ -27,17 +29,24 @@ class testbed {
  public:
     /// \param hardware, requests  outlive it
     /// \param drift  of the engine's link
+    /// \param decoded  called when a request's last token is there, if the compute has a decode
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<testbed>> create(
         const hardware_profile& hardware, const kv_model& model, const load& requests,
-        std::span<const sim::rate_change> drift, std::uint64_t seed);
+        std::span<const sim::rate_change> drift, std::uint64_t seed,
+        std::function<void(std::size_t request)> decoded);
 
     [[nodiscard]] virtual_loop& home() noexcept { return loop_; }
     [[nodiscard]] const layout& l1() const noexcept { return *l1_; }
     [[nodiscard]] sim::link& l3() noexcept { return *l3_; }
     [[nodiscard]] sim::copy_engine& gpu() noexcept { return *gpu_; }
-    [[nodiscard]] compute& model() noexcept { return *prefill_; }
-    [[nodiscard]] double compute_busy_seconds() const noexcept { return prefill_->busy_seconds(); }
+    [[nodiscard]] compute& model() noexcept;
+    /// Requests go on after their first token, and `decoded` says when they end.
+    [[nodiscard]] bool decodes() const noexcept { return iteration_ != nullptr; }
+    [[nodiscard]] double compute_busy_seconds() const noexcept;
     [[nodiscard]] std::uint64_t block_bytes() const noexcept { return block_bytes_; }
+
+    /// Of L1 that a request touches before it ends.
+    [[nodiscard]] std::uint32_t pages_of(std::size_t request) const noexcept;
 
     /// What `user` of compute jobs and requests is.
     [[nodiscard]] void* user_of(std::size_t request) const noexcept {
@@ -58,7 +67,8 @@ class testbed {
     std::unique_ptr<sim::network> nodes_;
     std::unique_ptr<sim::link> l3_;
     std::unique_ptr<sim::copy_engine> gpu_;
-    std::unique_ptr<sim::prefill> prefill_;
+    std::unique_ptr<sim::prefill> prefill_;  // one of these
+    std::unique_ptr<sim::iteration_engine> iteration_;
 };
 
 /// The names of a request's blocks.

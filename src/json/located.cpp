@@ -64,6 +64,26 @@ std::string at(std::string_view file, std::uint32_t line, std::string_view what)
     return fmt::format("{}:{}: {}", file, line, what);
 }
 
+/// The beginning of a text as a terminal can show it, and a report: UTF-8 without what controls
+/// things. What is no UTF-8 becomes question marks.
+std::string printable(std::string_view text, std::size_t longest) {
+    std::string out;
+    std::size_t i = 0;
+    while (i < text.size() && out.size() < longest) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        const std::size_t length = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+        const std::string_view sequence = text.substr(i, length);
+        const bool whole = c != 0x7f && (c < 0x80 ? c >= 0x20 : c >= 0xc2 && c <= 0xf4) &&
+                           sequence.size() == length &&
+                           std::all_of(sequence.begin() + 1, sequence.end(), [](char t) {
+                               return (static_cast<unsigned char>(t) & 0xc0) == 0x80;
+                           });
+        out += whole ? sequence : std::string_view("?");
+        i += whole ? length : 1;
+    }
+    return i < text.size() ? out + "..." : out;
+}
+
 /// The parser's words without its name, its number and its idea of the place.
 std::string reason_of(std::string_view what) {
     if (const std::size_t place = what.find(" column "); place != std::string_view::npos) {
@@ -74,8 +94,7 @@ std::string reason_of(std::string_view what) {
         what.remove_prefix(name + 2);
     }
     constexpr std::size_t longest = 200;  // it quotes what it has read
-    const std::string_view shown = what.substr(0, longest);
-    return fmt::format("{}{}", shown, shown.size() < what.size() ? "..." : "");
+    return printable(what, longest);
 }
 
 }  // namespace
@@ -315,11 +334,7 @@ absl::StatusOr<value> parse_file(const std::string& path, const parse_limits& li
 
 std::string quote(std::string_view name) {
     constexpr std::size_t longest = 60;
-    std::string out = "'";
-    for (const char c : name.substr(0, longest)) {
-        out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-    }
-    return out + (name.size() > longest ? "...'" : "'");
+    return fmt::format("'{}'", printable(name, longest));
 }
 
 }  // namespace sluice::json

@@ -190,9 +190,11 @@ const value* object_reader::array(std::string_view key) {
 absl::Status object_reader::finish() {
     for (const member& m : object_.members()) {
         if (std::find(known_.begin(), known_.end(), m.key) == known_.end()) {
-            keep(absl::InvalidArgumentError(fmt::format("{}:{}: unknown {}; known: {}",
-                                                        object_.file(), m.line, name_of(m.key),
-                                                        fmt::join(known_, ", "))));
+            const std::string known = known_.empty()
+                                          ? "there should be none"
+                                          : fmt::format("known: {}", fmt::join(known_, ", "));
+            keep(absl::InvalidArgumentError(fmt::format("{}:{}: unknown {}; {}", object_.file(),
+                                                        m.line, name_of(m.key), known)));
             break;
         }
     }
