@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -248,9 +247,7 @@ TEST_CASE("load: listed requests", "[experiment]") {
 }
 
 TEST_CASE("load: the list that the documentation shows", "[experiment]") {
-    const auto page =
-        std::filesystem::path(__FILE__).parent_path() / ".." / "docs/simulation_inputs.md";
-    std::ifstream file(page);
+    std::ifstream file(SLUICE_SOURCE_DIR "/docs/simulation_inputs.md");
     const std::string text(std::istreambuf_iterator<char>(file), {});
     const std::size_t begin = text.find("{\n  \"name\": \"chat\"");
     REQUIRE(begin != std::string::npos);
@@ -350,6 +347,8 @@ TEST_CASE("load: what is wrong with a file, and where", "[experiment]") {
         {listed + std::string(R"({"arrival_s": 1, "context_tokens": 8, "query_tokens": 1,
             "blocks": [3, 3]}]})"),
          "4: key 'blocks': id 3 stands twice"},
+        {listed + std::string(R"({"arrival_s": 1, "context_tokens": 8, "query_tokens": 1}]})"),
+         "1: key 'requests': all arrive at once, so a qps of 1 cannot be made"},
         {"{\"name\": \"w\", \"requests\": [\n{\"arrival_s\": 1, \"context_tokens\": 8, "
          "\"query_tokens\": 1, \"blocks\": []}]}",
          "2: key 'blocks' needs a 'block_tokens' beside 'requests'"},

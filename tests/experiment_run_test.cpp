@@ -245,6 +245,9 @@ TEST_CASE("experiment_run: options by name", "[experiment]") {
     CHECK(set_run_option(o, "late_last", "off").ok());
     CHECK(set_run_option(o, "policy", "aging:after=30(edf)").ok());
     CHECK(o.policy_spec() == "aging:after=30(edf:late_last=off)");
+    o.late_last.reset();
+    o.policy = "aging:after=30(fair(edf:late_last=off))";  // longer than a string keeps in itself
+    CHECK(o.policy_spec() == o.policy);
     CHECK(check_run_options(o).ok());
     CHECK(set_run_option(o, "drift", "50%:0.5,75%:1").ok());
     CHECK(to_string(o.drift) == "50%:0.5,75%:1");

@@ -23,6 +23,8 @@
 /// - Order and cost: sluice::policy, sluice::policy_registry; sluice::cost_model,
 ///   sluice::linear_cost_model.
 /// - Stages of your own: sluice::block_stage, sluice::coroutine_stage.
+/// - Simulation, on a sluice::virtual_loop: sluice::sim::network, sluice::sim::link,
+///   sluice::sim::copy_engine, sluice::sim::prefill, sluice::sim::iteration_engine.
 /// - Coroutines: sluice::task, sluice::scope, sluice::loop, sluice::thread_loop,
 ///   sluice::virtual_loop.
 /// - What happened: sluice::pipeline_stats, sluice::request_report; sluice::experiment_result and

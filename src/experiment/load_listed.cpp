@@ -111,6 +111,10 @@ absl::StatusOr<load> listed_load(const json::value& file, const load_options& op
         }
     }
     if (options.qps > 0) {
+        if (out.requests.size() > 1 && workload::rate_of_arrivals(out.requests) == 0) {
+            return requests->error(fmt::format(
+                "key 'requests': all arrive at once, so a qps of {} cannot be made", options.qps));
+        }
         workload::scale_arrivals(out.requests, options.qps);
     }
     return out;

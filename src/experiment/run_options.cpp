@@ -196,10 +196,11 @@ constexpr run_option options_table[] = {
 }  // namespace
 
 std::string run_options::policy_spec() const {
-    const std::string_view spec = !policy.empty()                    ? policy
-                                  : config == config_kind::pipelined ? "sjf"
-                                                                     : "fifo";
-    return late_last ? with_late_last(spec, *late_last) : std::string(spec);
+    std::string spec = policy;
+    if (spec.empty()) {
+        spec = config == config_kind::pipelined ? "sjf" : "fifo";
+    }
+    return late_last ? with_late_last(spec, *late_last) : spec;
 }
 
 std::string_view to_string(config_kind config) noexcept {

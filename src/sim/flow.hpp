@@ -56,8 +56,7 @@ class flow {
         while (step_ + 1 < steps_.size() && steps_[step_ + 1].from <= at) {
             ++step_;
         }
-        at = moving(at);
-        const instant begin = at + overhead;
+        const instant begin = moving(at) + overhead;
         return {begin, through(begin, static_cast<double>(bytes))};
     }
 
@@ -71,6 +70,7 @@ class flow {
     void drop(instant now) noexcept {
         busy_ -= std::max(0.0, free_at_ - now);
         free_at_ = std::min(free_at_, now);
+        step_ = 0;
     }
 
     /// How long `bytes` take at the rate of this instant. \pre it does not stand still
@@ -103,7 +103,7 @@ class flow {
     }
 
     [[nodiscard]] instant through(instant at, double bytes) const noexcept {
-        for (std::size_t i = step_;; ++i) {
+        for (std::size_t i = step_; at < no_instant; ++i) {
             const instant until = i + 1 < steps_.size() ? steps_[i + 1].from : no_instant;
             const double factor = steps_[i].factor;
             if (until <= at) {
@@ -116,11 +116,10 @@ class flow {
                     return end;
                 }
                 bytes -= (until - at) * rate * 1e-9;
-            } else if (until == no_instant) {
-                return no_instant;
             }
             at = until;
         }
+        return no_instant;
     }
 
     double rate_;

@@ -2,7 +2,6 @@
 #include <sluice/sim/link.hpp>
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
 
@@ -11,145 +10,28 @@
 #include <sluice/base/status.hpp>
 
 #include "checks.hpp"
-#include "due_queue.hpp"
-#include "network_state.hpp"
+#include "link_state.hpp"
 
 namespace sluice::sim {
 namespace {
 
-using detail::flow;
 using detail::instant;
 using code = absl::StatusCode;
 
 constexpr double first_pause = 250e6;  // before a slow node is probed
 constexpr double longest_pause = 5e9;
-constexpr std::uint32_t none = UINT32_MAX;
 
-std::vector<detail::speed_step> steps_of(const link_options& o) {
+absl::Status failed(code why) noexcept { return {why, ""}; }
+
+}  // namespace
+
+std::vector<detail::speed_step> link::state::drift_of(const link_options& o) {
     std::vector<detail::speed_step> steps;
     for (const rate_change& c : o.drift) {
         steps.push_back({detail::instant_of(c.at), c.factor});
     }
     return steps;
 }
-
-absl::Status failed(code why) noexcept { return {why, ""}; }
-
-}  // namespace
-
-struct link::state {
-    state(network::state& over, const link_options& o)
-        : net(over),
-          overhead(detail::span_of(o.per_operation)),
-          soft_timeout(detail::span_of(o.soft_timeout)),
-          in(o.rate, steps_of(o)),
-          out(o.rate, steps_of(o)),
-          chance(over.seed * 0x9e3779b97f4a7c15u + ++over.links),
-          peers(over.nodes.size()) {}
-    ~state() { net.clock.disarm(alarm); }
-    state(const state&) = delete;
-    state& operator=(const state&) = delete;
-
-    /// What happens when a flight is due.
-    enum class step : std::uint8_t {
-        enter,      ///< the node sends, the link begins
-        arrive,     ///< it is through
-        give_up,    ///< the node has not answered in time
-        break_off,  ///< the node has died
-        answer,     ///< of a lookup or remove
-        late,       ///< a lookup or remove has missed the node's answer
-    };
-    /// A block on its way between the link and one node; or a message.
-    struct flight {
-        operation* op = nullptr;  ///< of a get or message; null: aborted
-        std::uint64_t bytes = 0;
-        instant node_end = 0;
-        double wait = 0;           ///< latency and jitter
-        std::uint32_t job = none;  ///< of a put
-        std::uint16_t node = 0;
-        std::uint8_t place = 0;  ///< of the node among the block's
-        step next = step::answer;
-        code how = code::kOk;  ///< what has become of it so far
-    };
-    struct put_job {
-        store_put* op = nullptr;  ///< null: aborted
-        std::uint32_t left = 0;   ///< flights
-        code best = code::kUnavailable;
-        std::array<std::uint16_t, detail::max_replicas> lives{};  ///< where it has landed
-    };
-    /// A node as this link sees it.
-    struct peer {
-        std::uint32_t late_in_a_row = 0;
-        bool slow = false;
-        double pause = 0;
-        instant probe = 0;        ///< the next one
-        std::uint64_t asked = 0;  ///< by the last message of that number
-        instant answer = 0;       ///< `no_instant`: none in time
-    };
-    struct alarm_timer : timer {
-        explicit alarm_timer(state& s) noexcept
-            : timer([](timer& t) noexcept { static_cast<alarm_timer&>(t).owner.run(); }),
-              owner(s) {}
-        state& owner;
-    };
-
-    std::uint32_t new_flight() {
-        if (free_flights.empty()) {
-            flights.emplace_back();
-            return static_cast<std::uint32_t>(flights.size() - 1);
-        }
-        const std::uint32_t id = free_flights.back();
-        free_flights.pop_back();
-        flights[id] = flight{};
-        return id;
-    }
-    void end_flight(std::uint32_t id) {
-        flights[id].op = nullptr;
-        free_flights.push_back(id);
-    }
-    void due(instant at, std::uint32_t id, step next) {
-        flights[id].next = next;
-        queue.push(at, id);
-    }
-
-    void start(store_get& op);
-    void ask_next(std::uint32_t id);
-    void start(store_put& op);
-    void send(std::uint32_t id, detail::node& n, flow& queue_of, std::uint64_t bytes);
-    void enter(std::uint32_t id, instant now);
-    void arrived(std::uint32_t id);
-    void got(std::uint32_t id);
-    void failed_over(std::uint32_t id, code why);
-    void put_ended(std::uint32_t job, code how);
-    void end_get(std::uint32_t id, code how);
-    void message(operation& op, std::span<const block_key> keys, std::uint8_t* present);
-    instant ask_message(std::uint16_t node);
-    void reply(operation& op, code how);
-
-    [[nodiscard]] bool usable(std::uint16_t node);
-    void heard(std::uint16_t node) noexcept { peers[node].late_in_a_row = 0; }
-    void missed(std::uint16_t node) noexcept;
-
-    void run() noexcept;
-    void arm();
-    void take(std::uint32_t id, instant at);
-
-    network::state& net;
-    const double overhead;
-    const double soft_timeout;
-    flow in;
-    flow out;
-    detail::draws chance;
-    std::vector<peer> peers;
-    std::vector<flight> flights;
-    std::vector<std::uint32_t> free_flights;
-    std::vector<put_job> jobs;
-    std::vector<std::uint32_t> free_jobs;
-    detail::due_queue<std::uint32_t> queue;
-    alarm_timer alarm{*this};
-    std::uint64_t messages = 0;
-    link_stats counts;
-};
 
 // ---- health
 
@@ -177,213 +59,6 @@ void link::state::missed(std::uint16_t node) noexcept {
         p.pause = first_pause;
         p.probe = net.now() + first_pause;
     }
-}
-
-// ---- blocks
-
-void link::state::start(store_get& op) {
-    const std::uint32_t id = new_flight();
-    flights[id].op = &op;
-    if (op.key.empty() || op.into.empty()) {
-        end_get(id, code::kInvalidArgument);
-        return;
-    }
-    flights[id].how = code::kNotFound;
-    ask_next(id);
-}
-
-// Asks the first of the block's nodes that is left.
-void link::state::ask_next(std::uint32_t id) {
-    flight& f = flights[id];
-    const auto& op = static_cast<const store_get&>(*f.op);
-    const sluice::detail::candidates where = net.of(op.key);
-    for (; f.place < where.count; ++f.place) {
-        f.node = where.nodes[f.place];
-        if (!usable(f.node)) {
-            f.how = code::kUnavailable;
-            continue;
-        }
-        detail::node& n = net.nodes[f.node];
-        const std::uint64_t there = net.bytes_at(n, f.place, op.key);
-        ++(there > 0 ? n.stats.gets : n.stats.misses);
-        const bool fits = there == op.into.size();
-        f.bytes = fits ? there : 0;
-        if (fits) {
-            f.how = code::kOk;
-        } else if (there > 0) {
-            f.how = code::kInvalidArgument;
-        }
-        send(id, n, n.out, f.bytes);
-        return;
-    }
-    end_get(id, f.how);
-}
-
-void link::state::start(store_put& op) {
-    std::uint32_t id = 0;
-    if (free_jobs.empty()) {
-        id = static_cast<std::uint32_t>(jobs.size());
-        jobs.emplace_back();
-    } else {
-        id = free_jobs.back();
-        free_jobs.pop_back();
-        jobs[id] = put_job{};
-    }
-    jobs[id].op = &op;
-    jobs[id].left = 1;  // until all have been asked
-    if (op.key.empty() || op.from.empty()) {
-        put_ended(id, code::kInvalidArgument);
-        return;
-    }
-    const sluice::detail::candidates where = net.of(op.key);
-    for (std::uint32_t place = 0; place < where.count; ++place) {
-        const std::uint16_t node = where.nodes[place];
-        if (!usable(node)) {
-            continue;
-        }
-        detail::node& n = net.nodes[node];
-        const std::uint32_t leg = new_flight();
-        flight& f = flights[leg];
-        f.job = id;
-        f.node = node;
-        f.place = static_cast<std::uint8_t>(place);
-        // What is there already is left as it is.
-        f.bytes = net.bytes_at(n, place, op.key) > 0 ? 0 : op.from.size();
-        jobs[id].lives[place] = n.life();
-        ++jobs[id].left;
-        send(leg, n, n.in, f.bytes);
-    }
-    put_ended(id, code::kUnavailable);
-}
-
-// Sends a block through the queue of a node, whose future is known.
-void link::state::send(std::uint32_t id, detail::node& n, flow& queue_of, std::uint64_t bytes) {
-    flight& f = flights[id];
-    const instant now = net.now();
-    const instant deadline = now + soft_timeout;
-    const flow::passage p = queue_of.ask(now, n.overhead, bytes);
-    f.wait = n.latency + (n.jitter > 0 ? n.jitter * chance.next() : 0);
-    const bool late = (n.loss > 0 && chance.next() < n.loss) || p.end + f.wait > deadline;
-    const instant death = n.next_death();
-    if (!late) {
-        queue_of.admit(now, p);
-    }
-    if (death <= (late ? deadline : p.end)) {
-        due(death, id, step::break_off);
-        return;
-    }
-    if (late) {
-        due(deadline, id, step::give_up);
-        return;
-    }
-    f.node_end = p.end;
-    // It begins so that it ends with the node's last byte, if the link is the faster one.
-    const instant begin = std::max(p.begin, p.end - (f.job == none ? in : out).span(now, bytes));
-    if (begin <= now) {
-        enter(id, now);
-    } else {
-        due(begin, id, step::enter);
-    }
-}
-
-void link::state::enter(std::uint32_t id, instant now) {
-    flight& f = flights[id];
-    flow& way = f.job == none ? in : out;
-    const flow::passage p = way.ask(now, overhead, f.bytes);
-    way.admit(now, p);
-    due(std::max(p.end, f.node_end) + f.wait, id, step::arrive);
-}
-
-void link::state::arrived(std::uint32_t id) {
-    const flight& f = flights[id];
-    heard(f.node);
-    if (f.job == none) {
-        got(id);
-        return;
-    }
-    node_stats& n = net.nodes[f.node].stats;
-    n.puts += f.bytes > 0 ? 1 : 0;
-    n.bytes_in += f.bytes;
-    const std::uint32_t job = f.job;
-    end_flight(id);
-    put_ended(job, code::kOk);
-}
-
-void link::state::got(std::uint32_t id) {
-    flight& f = flights[id];
-    net.nodes[f.node].stats.bytes_out += f.bytes;
-    if (f.bytes > 0 || f.how == code::kInvalidArgument || f.op == nullptr) {
-        end_get(id, f.how);
-        return;
-    }
-    failed_over(id, code::kNotFound);
-}
-
-void link::state::failed_over(std::uint32_t id, code why) {
-    flight& f = flights[id];
-    if (f.job != none) {
-        const std::uint32_t job = f.job;
-        jobs[job].lives[f.place] = 0;
-        end_flight(id);
-        put_ended(job, why);
-        return;
-    }
-    if (f.op == nullptr) {
-        end_flight(id);
-        return;
-    }
-    // That there was no answer says more than a miss elsewhere.
-    if (why != code::kNotFound || f.how == code::kOk) {
-        f.how = why;
-    }
-    ++f.place;
-    const std::uint32_t nodes = net.of(static_cast<const store_get&>(*f.op).key).count;
-    counts.failovers += f.place < nodes ? 1 : 0;
-    ask_next(id);
-}
-
-void link::state::end_get(std::uint32_t id, code how) {
-    operation* const op = flights[id].op;
-    const std::uint64_t bytes = flights[id].bytes;
-    end_flight(id);
-    if (op == nullptr) {
-        return;
-    }
-    ++counts.gets;
-    if (how == code::kOk) {
-        counts.bytes += bytes;
-    } else {
-        ++(how == code::kNotFound ? counts.misses : counts.failed);
-    }
-    op->complete(failed(how));
-}
-
-// One copy is enough to have been stored; without any, the last reason counts.
-void link::state::put_ended(std::uint32_t job, code how) {
-    put_job& j = jobs[job];
-    if (j.best != code::kOk && how != code::kUnavailable) {
-        j.best = how;
-    }
-    if (--j.left > 0) {
-        return;
-    }
-    free_jobs.push_back(job);
-    store_put* const op = std::exchange(j.op, nullptr);
-    if (op == nullptr) {
-        return;
-    }
-    ++counts.puts;
-    if (j.best == code::kOk) {
-        counts.put_bytes += op->from.size();
-        detail::presence::block& b = net.blocks.insert(op->key);
-        b.bytes = op->from.size();
-        for (std::size_t place = 0; place < j.lives.size(); ++place) {
-            b.lives[place] = j.lives[place] != 0 ? j.lives[place] : b.lives[place];
-        }
-    } else {
-        ++counts.failed;
-    }
-    op->complete(failed(j.best));
 }
 
 // ---- messages
@@ -418,9 +93,9 @@ void link::state::message(operation& op, std::span<const block_key> keys, std::u
     const instant now = net.now();
     instant end = now;
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        const sluice::detail::candidates where = net.of(keys[i]);
+        const detail::presence::block* const known = net.blocks.find(keys[i]);
+        const detail::candidates where = net.of(keys[i], known);
         instant at = now;
-        detail::presence::block* const b = net.blocks.find(keys[i]);
         bool found = false;
         for (std::uint32_t place = 0; place < where.count && !found; ++place) {
             const std::uint16_t node = where.nodes[place];
@@ -433,11 +108,11 @@ void link::state::message(operation& op, std::span<const block_key> keys, std::u
                 continue;
             }
             at += answer - now;
-            const bool there = b != nullptr && b->lives[place] == net.nodes[node].life();
+            const bool there = net.bytes_at(net.nodes[node], place, known) > 0;
             if (present != nullptr) {
                 found = there;
             } else if (there) {
-                b->lives[place] = 0;
+                net.blocks.homes(*known)[place].life = 0;
             }
         }
         if (present != nullptr) {

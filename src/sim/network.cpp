@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sluice/sim/network.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -21,13 +22,11 @@ node::node(const node_options& o)
       loss(o.loss),
       out(o.rate, steps_of(o)),
       in(o.rate, steps_of(o)) {
-    std::vector<outage>* open = nullptr;
     for (const node_event& e : o.events) {
         if (e.what == node_change::hang || e.what == node_change::die) {
-            open = e.what == node_change::hang ? &hangs_ : &deaths_;
-            open->push_back({instant_of(e.at), no_instant});
+            outages_.push_back({instant_of(e.at), no_instant, e.what == node_change::die});
         } else if (e.what == node_change::recover) {
-            open->back().until = instant_of(e.at);
+            outages_.back().until = instant_of(e.at);
         }
     }
 }
@@ -45,20 +44,6 @@ std::vector<speed_step> node::steps_of(const node_options& o) {
         }
     }
     return steps;
-}
-
-instant node::answers(instant at) const noexcept {
-    for (const outage& o : hangs_) {
-        if (o.from <= at && at < o.until) {
-            return o.until;
-        }
-    }
-    for (const outage& o : deaths_) {
-        if (o.from <= at && at < o.until) {
-            return no_instant;
-        }
-    }
-    return at;
 }
 
 namespace {
@@ -104,7 +89,11 @@ absl::Status check_events(const std::string& whose, const node_options& o) {
 }  // namespace detail
 
 network::state::state(const network_options& o, loop& on, const std::vector<std::string>& names)
-    : clock(on), placement(names, o.replicas), seed(o.seed) {
+    : clock(on),
+      replicas(o.replicas),
+      placement(names, o.replicas),
+      blocks(o.replicas),
+      seed(o.seed) {
     nodes.reserve(o.nodes.size());
     for (const node_options& n : o.nodes) {
         nodes.emplace_back(n);
@@ -139,35 +128,39 @@ network::~network() = default;
 
 void network::hold(const block_key& key, std::uint64_t bytes) {
     const detail::instant now = state_->now();
-    detail::presence::block& b = state_->blocks.insert(key);
-    b.bytes = bytes;
-    const sluice::detail::candidates where = state_->of(key);
-    for (std::uint32_t place = 0; place < where.count; ++place) {
-        detail::node& n = state_->nodes[where.nodes[place]];
+    detail::presence& blocks = state_->blocks;
+    detail::presence::block* b = blocks.find(key);
+    if (b == nullptr) {
+        b = &blocks.insert(key, state_->of(key, nullptr));
+    }
+    b->bytes = bytes;
+    for (detail::presence::home& h : blocks.homes(*b)) {
+        detail::node& n = state_->nodes[h.node];
         n.advance(now);
-        if (!n.dead(now)) {
-            b.lives[place] = n.life();
-        }
+        h.life = n.dead(now) ? std::uint16_t{0} : n.life();
     }
 }
 
 void network::forget(const block_key& key) noexcept {
     if (detail::presence::block* const b = state_->blocks.find(key); b != nullptr) {
-        b->lives.fill(0);
+        for (detail::presence::home& h : state_->blocks.homes(*b)) {
+            h.life = 0;
+        }
     }
 }
 
 bool network::holds(const block_key& key) const noexcept {
     const detail::instant now = state_->now();
-    const sluice::detail::candidates where = state_->of(key);
-    for (std::uint32_t place = 0; place < where.count; ++place) {
-        detail::node& n = state_->nodes[where.nodes[place]];
-        n.advance(now);
-        if (!n.dead(now) && state_->bytes_at(n, place, key) > 0) {
-            return true;
-        }
+    const detail::presence::block* const b = state_->blocks.find(key);
+    if (b == nullptr) {
+        return false;
     }
-    return false;
+    const auto homes = state_->blocks.homes(*b);
+    return std::any_of(homes.begin(), homes.end(), [&](const detail::presence::home& h) {
+        detail::node& n = state_->nodes[h.node];
+        n.advance(now);
+        return !n.dead(now) && h.life == n.life();
+    });
 }
 
 std::uint32_t network::nodes() const noexcept {

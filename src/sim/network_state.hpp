@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -36,26 +37,50 @@ class node {
  public:
     explicit node(const node_options& o);
 
+    /// A time in which it does not answer.
+    struct outage {
+        instant from = 0;
+        instant until = 0;  ///< `no_instant`: for good
+        bool dead = false;  ///< else it hangs
+    };
+
     /// To be called before anything else, with the present.
     void advance(instant now) noexcept {
-        while (next_death_ < deaths_.size() && deaths_[next_death_].from <= now) {
-            out.drop(deaths_[next_death_].from);
-            in.drop(deaths_[next_death_].from);
-            ++next_death_;
+        while (next_ < outages_.size() && outages_[next_].from <= now) {
+            const outage& o = outages_[next_++];
+            if (o.dead) {
+                out.drop(o.from);
+                in.drop(o.from);
+                dead_until_ = o.until;
+                ++life_;
+            }
         }
     }
     /// Counts from 1; its blocks are those of this life.
-    [[nodiscard]] std::uint16_t life() const noexcept {
-        return static_cast<std::uint16_t>(next_death_ + 1);
-    }
-    [[nodiscard]] bool dead(instant now) const noexcept {
-        return next_death_ > 0 && deaths_[next_death_ - 1].until > now;
+    [[nodiscard]] std::uint16_t life() const noexcept { return life_; }
+    [[nodiscard]] bool dead(instant now) const noexcept { return now < dead_until_; }
+    /// The first outage that begins before `end` and is not over at `at`, or null.
+    [[nodiscard]] const outage* outage_in(instant at, instant end) const noexcept {
+        for (const outage& o : outages_) {
+            if (o.from < end && at < o.until) {
+                return &o;
+            }
+        }
+        return nullptr;
     }
     [[nodiscard]] instant next_death() const noexcept {
-        return next_death_ < deaths_.size() ? deaths_[next_death_].from : no_instant;
+        for (std::size_t i = next_; i < outages_.size(); ++i) {
+            if (outages_[i].dead) {
+                return outages_[i].from;
+            }
+        }
+        return no_instant;
     }
     /// When it answers what it is asked at `at`, but for the latency.
-    [[nodiscard]] instant answers(instant at) const noexcept;
+    [[nodiscard]] instant answers(instant at) const noexcept {
+        const outage* const o = outage_in(at, std::nextafter(at, no_instant));
+        return o == nullptr ? at : o->dead ? no_instant : o->until;
+    }
 
     const double overhead;
     const double latency;
@@ -66,14 +91,12 @@ class node {
     node_stats stats;
 
  private:
-    struct outage {
-        instant from, until;
-    };
     static std::vector<speed_step> steps_of(const node_options& o);
 
-    std::vector<outage> hangs_;
-    std::vector<outage> deaths_;
-    std::size_t next_death_ = 0;
+    std::vector<outage> outages_;  // by time
+    std::size_t next_ = 0;
+    std::uint16_t life_ = 1;
+    instant dead_until_ = -no_instant;
 };
 
 }  // namespace detail
@@ -83,26 +106,29 @@ struct network::state {
 
     loop& clock;
     std::vector<detail::node> nodes;
+    const std::uint32_t replicas;
     sluice::detail::placement placement;
     detail::presence blocks;
     const std::uint64_t seed;
     std::uint64_t links = 0;
 
     [[nodiscard]] detail::instant now() const noexcept { return detail::instant_of(clock.now()); }
-    /// A block's nodes, best first.
-    [[nodiscard]] sluice::detail::candidates of(const block_key& key) const noexcept {
-        if (nodes.size() == 1) {
-            sluice::detail::candidates one;
-            one.count = 1;
-            return one;
+    /// A block's nodes, best first. \param known  what there is of it, or null
+    [[nodiscard]] detail::candidates of(const block_key& key,
+                                        const detail::presence::block* known) noexcept {
+        if (known == nullptr) {
+            return placement.of(key);
         }
-        return placement.of(key);
+        detail::candidates out;
+        for (const detail::presence::home& h : blocks.homes(*known)) {
+            out.nodes[out.count++] = h.node;
+        }
+        return out;
     }
     /// Bytes of the block if the node has it, as that of the block's nodes which is at `place`.
     [[nodiscard]] std::uint64_t bytes_at(const detail::node& n, std::uint32_t place,
-                                         const block_key& key) noexcept {
-        const detail::presence::block* const b = blocks.find(key);
-        return b != nullptr && b->lives[place] == n.life() ? b->bytes : 0;
+                                         const detail::presence::block* known) noexcept {
+        return known != nullptr && blocks.homes(*known)[place].life == n.life() ? known->bytes : 0;
     }
 };
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <sluice/kv/block_key.hpp>
@@ -12,27 +12,42 @@
 
 namespace sluice::sim::detail {
 
+using sluice::detail::candidates;
 using sluice::detail::max_replicas;
 
 /// Which blocks there are, how long they are, and on which of their nodes. A node that has died
 /// counts a life more, so that all its blocks are gone at once.
 class presence {
  public:
-    struct alignas(64) block {
+    explicit presence(std::uint32_t replicas) noexcept : replicas_(replicas) {}
+
+    /// One of the nodes of a block, and the life of that node in which it got the block, from 1 on;
+    /// 0: it has none.
+    struct home {
+        std::uint16_t node = 0;
+        std::uint16_t life = 0;
+    };
+    struct block {
         block_key key;
         std::uint64_t bytes = 0;
-        /// By place among the block's nodes: the life of the node in which it got the block, from
-        /// 1 on; 0: it has none.
-        std::array<std::uint16_t, max_replicas> lives{};
     };
 
     [[nodiscard]] block* find(const block_key& key) noexcept {
+        // Blocks of one prompt come one after the other, as they did when they were made.
+        if (next_ < blocks_.size() && blocks_[next_].key == key) {
+            return &blocks_[next_++];
+        }
         const std::uint32_t index = slots_[slot_of(key, key.hash())].index;
-        return index == 0 ? nullptr : &blocks_[index - 1];
+        if (index == 0) {
+            return nullptr;
+        }
+        next_ = index;
+        return &blocks_[index - 1];
     }
 
     /// Made if there is none. Valid until the next call.
-    block& insert(const block_key& key) {
+    /// \param where  its nodes, best first
+    block& insert(const block_key& key, const candidates& where) {
         if (block* const b = find(key); b != nullptr) {
             return *b;
         }
@@ -41,8 +56,17 @@ class presence {
         }
         block& b = blocks_.emplace_back();
         b.key = key;
+        for (std::uint32_t place = 0; place < replicas_; ++place) {
+            homes_.push_back({where.nodes[place], 0});
+        }
         place(key.hash(), static_cast<std::uint32_t>(blocks_.size()));
         return b;
+    }
+
+    /// The nodes of a block, best first.
+    [[nodiscard]] std::span<home> homes(const block& b) noexcept {
+        const auto index = static_cast<std::size_t>(&b - blocks_.data());
+        return std::span(homes_).subspan(index * replicas_, replicas_);
     }
 
  private:
@@ -80,7 +104,10 @@ class presence {
         }
     }
 
+    const std::uint32_t replicas_;
     std::vector<block> blocks_;
+    std::vector<home> homes_;  // `replicas_` for each block
+    std::size_t next_ = 0;     // behind the block that was found last
     std::vector<slot> slots_ = std::vector<slot>(1024);
 };
 

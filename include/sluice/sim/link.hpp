@@ -29,7 +29,7 @@ struct link_options {
     /// Of the link, that each get and put takes besides its bytes, up to a day.
     duration per_operation{0};
     /// In the order of their times.
-    std::vector<rate_change> drift;
+    std::vector<rate_change> drift = {};
     /// After which a node that has not sent a block is given up and the next replica asked; above
     /// 0, up to a day.
     duration soft_timeout = std::chrono::milliseconds(250);
@@ -62,12 +62,14 @@ struct link_stats {
 ///
 /// \par Faults
 /// What cannot be through at its node within the soft timeout, or is lost, is given up when the
-/// timeout has passed and takes no more of the node; then the next replica is asked, at last the
-/// get ends kDeadlineExceeded. Two timeouts of a node in a row and nothing is asked of it before a
-/// probe succeeds: 250 ms later, then after twice that each, up to 5 s. A node that is dead is
-/// known to be: its operations go on to the next replica at once, or end kUnavailable. A put needs
-/// one copy. It is visible, on all nodes that took it, when it completes. What is aborted ends
-/// kDeadlineExceeded; what it has of the queues it keeps.
+/// timeout has passed and takes nothing of the node; then the next replica is asked, at last the
+/// get ends kDeadlineExceeded. Waiting for the link alone is not the node's fault. A block that is
+/// not through when its node hangs waits until that goes on, and lets others pass; when it dies the
+/// block goes on to the next replica. Two timeouts of a node in a row and nothing is asked of it
+/// before a probe succeeds: 250 ms later, then after twice that each, up to 5 s. A node that is
+/// dead is known to be: its operations go on to the next replica at once, or end kUnavailable. A
+/// put needs one copy. It is visible, on all nodes that took it, when it completes. What is aborted
+/// ends kDeadlineExceeded; what it has of the queues it keeps.
 ///
 /// \par Thread safety
 /// On the loop only, or when that does not run.

@@ -41,11 +41,11 @@ struct node_options {
     /// Share of the operations that are never answered, 0 to 1.
     double loss = 0;
     /// In the order of their times. After `hang` and `die` only `recover` can follow.
-    std::vector<node_event> events;
+    std::vector<node_event> events = {};
 };
 
 struct network_options {
-    std::vector<node_options> nodes;  ///< 1 to 1024
+    std::vector<node_options> nodes = {};  ///< 1 to 1024
     /// Nodes that hold each block, by rendezvous hashing as in `fabric_store`: 1 to 8, at most the
     /// number of nodes.
     std::uint32_t replicas = 1;
