@@ -25,6 +25,8 @@ void add_capi_bench(CLI::App& bench, int& exit_code);
 
 /// Adds `calvo` to `sim`.
 void add_sim_calvo(CLI::App& sim, int& exit_code);
+/// Adds `fleet` to `sim`.
+void add_sim_fleet(CLI::App& sim, int& exit_code);
 /// Adds `sweep` to `sim`.
 void add_sim_sweep(CLI::App& sim, int& exit_code);
 

@@ -16,6 +16,7 @@
 #include "output.hpp"
 #include "plugins.hpp"
 #include "progress.hpp"
+#include "sim_flags.hpp"
 
 namespace sluice::command {
 namespace {
@@ -55,24 +56,7 @@ void add_sim_calvo(CLI::App& sim, int& exit_code) {
         "calvo", "One configuration of CALVO's evaluation: workload, hardware, who serves, order");
     auto command = std::make_shared<calvo_command>();
     calvo_command& c = *command;
-    for (const experiment::run_option& option : experiment::all_run_options()) {
-        const std::string flag = fmt::format("--{}", option.name);
-        const auto set = [command, &option](const std::string& text) {
-            if (absl::Status s = option.set(command->run, text); !s.ok()) {
-                throw CLI::ValidationError(fmt::format("--{}", option.name),
-                                           std::string(message_of(s)));
-            }
-        };
-        if (option.values == "on|off" && option.name == "split") {
-            // Alone it means on.
-            sub->add_flag_function(
-                flag, [set](std::int64_t count) { set(count > 0 ? "on" : "off"); },
-                std::string(option.help));
-            continue;
-        }
-        sub->add_option_function<std::string>(flag, set, std::string(option.help))
-            ->type_name(std::string(option.values));
-    }
+    add_run_flags(*sub, std::shared_ptr<experiment::run_options>(command, &c.run));
     sub->add_option("--plugin", c.plugins, "Shared object that registers policies; repeatable")
         ->check(CLI::ExistingFile);
     sub->add_option("--jobs", c.jobs, "Seeds that are run at once")

@@ -10,6 +10,7 @@ void add_sim(CLI::App& app, int& exit_code) {
         "sim", "Simulate hardware that is not there; everything else is what runs in production");
     sim->require_subcommand(1);
     add_sim_calvo(*sim, exit_code);
+    add_sim_fleet(*sim, exit_code);
     add_sim_sweep(*sim, exit_code);
 }
 

@@ -105,6 +105,11 @@ std::vector<bound_job> bound_jobs(const hardware_profile& hardware, const kv_mod
     const double fetch_block = seconds_of(block_bytes, link_rate(hardware, fastest_link));
     const double copy_block = seconds_of(block_bytes, hardware.copy.rate);
 
+    // What prompts in the same iteration share costs none of them anything.
+    const bool shares =
+        hardware.compute == compute_kind::iteration && hardware.iteration.chunk_tokens > 0;
+    const double fixed = shares ? 0 : hardware.prefill.c0_s;
+
     std::vector<bound_job> out;
     out.reserve(requests.requests.size());
     for (const load_request& r : requests.requests) {
@@ -123,7 +128,7 @@ std::vector<bound_job> bound_jobs(const hardware_profile& hardware, const kv_mod
         const double context = static_cast<double>(r.prompt_tokens) - query;
         const compute_coefficients& c = hardware.prefill;
         const double compute =
-            query > 0 ? c.c0_s + c.c1_s * query + c.c2_s * query * (context + query / 2) : 0;
+            query > 0 ? fixed + c.c1_s * query + c.c2_s * query * (context + query / 2) : 0;
         // A copy can begin when a block has landed: at once if there is one of somebody else's.
         const double first_landed = own > 0 && own == hits ? fetch_block : 0;
         const double last_copied = own > 0 ? copy_block : 0;

@@ -56,6 +56,7 @@ std::string case_json(const case_result& result, int indent) {
                                   {"8x", or_null(s.slo_8x.ci95)},
                                   {"all", or_null(s.slo_all.ci95)}};
     out["ttft_bound_s"] = or_null(s.ttft_bound_s);
+    out["l1_idle_slot_seconds"] = s.l1_idle_slot_seconds;
     out["rejected"] = s.rejected;
     out["failed"] = s.failed;
     out["late_last"] = o.late_last ? json(*o.late_last) : json(nullptr);
@@ -102,6 +103,10 @@ std::string case_text(const case_result& result) {
          fmt::format("{}, {}, {}", per_cent(s.slo_2x), per_cent(s.slo_4x), per_cent(s.slo_8x)));
     line("busy", fmt::format("fetch {:.1f} %, copy {:.1f} %, compute {:.1f} %", s.busy_fetch * 100,
                              s.busy_copy * 100, s.busy_compute * 100));
+    if (s.l1_idle_slot_seconds > 0) {
+        line("L1 before its use",
+             fmt::format("{:.1f} slot-seconds a request", s.l1_idle_slot_seconds));
+    }
     if (s.rejected > 0 || s.failed > 0) {
         line("without an answer",
              fmt::format("{} that can never fit, {} that failed", s.rejected, s.failed));

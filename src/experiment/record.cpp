@@ -139,6 +139,7 @@ seed_result run_recorder::finish(const pipeline_stats& stats) {
                 r.prompt_tokens - std::uint64_t{r.loaded_blocks} * s_.requests.block_tokens;
         }
     }
+    out_.l1_idle_slot_seconds = stats.l1_idle_slot_seconds;
     out_.block_operations = stats.fetch.operations + stats.copy.operations +
                             stats.copy_out.operations + stats.put.operations;
     return std::move(out_);

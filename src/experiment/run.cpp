@@ -12,7 +12,6 @@
 #include "serve.hpp"
 
 namespace sluice::experiment {
-namespace {
 
 load_options load_of(const run_options& o, std::uint64_t seed, std::uint32_t block_tokens) {
     load_options out;
@@ -26,6 +25,8 @@ load_options load_of(const run_options& o, std::uint64_t seed, std::uint32_t blo
     out.block_tokens = block_tokens;
     return out;
 }
+
+namespace {
 
 std::vector<sim::rate_change> drift_of(const run_options& o, const load& requests) {
     std::vector<sim::rate_change> out;

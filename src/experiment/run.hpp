@@ -93,8 +93,10 @@ struct seed_result {
     /// What no schedule can beat. Absent if requests may be computed in place of loaded, or were
     /// not answered: then it does not hold.
     std::optional<ttft_bound> bound;
-    double qps = 0;                      ///< as asked for, or the mean of a pace of its own
-    double coupled_offered_load = 0;     ///< qps x mean T0
+    double qps = 0;                   ///< as asked for, or the mean of a pace of its own
+    double coupled_offered_load = 0;  ///< qps x mean T0
+    /// L1 that requests held before their first copy: slots times seconds. The pipeline's only.
+    double l1_idle_slot_seconds = 0;
     std::uint64_t block_operations = 0;  ///< fetches, copies, copies out and puts that ended
     double wall_s = 0;                   ///< of the run, without what `shared_facts` keeps
 };

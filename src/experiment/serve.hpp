@@ -14,6 +14,10 @@
 
 namespace sluice::experiment {
 
+/// What requests the options ask for.
+[[nodiscard]] load_options load_of(const run_options& options, std::uint64_t seed,
+                                   std::uint32_t block_tokens);
+
 /// What one run is of.
 struct run_setting {
     const run_options& options;
@@ -23,6 +27,7 @@ struct run_setting {
     std::span<const alone> each;  ///< by request; deadlines follow from it
     std::vector<sim::rate_change> drift;
     std::uint64_t seed = 1;
+    duration fetch_soft_timeout{0};  ///< of the pipeline; 0: its default
 
     /// Of the first token; `never` where there is no T0.
     [[nodiscard]] time_point deadline(std::size_t request) const noexcept;

@@ -38,7 +38,10 @@ class stand {
 
     absl::Status open(const kv_model& model, std::span<const sim::rate_change> drift,
                       std::uint64_t seed) {
-        auto bed = testbed::create(hardware_, model, requests_, drift, seed,
+        auto shared = cluster::create({hardware_.nodes, hardware_.replicas, seed});
+        SLUICE_RETURN_IF_ERROR(annotate(shared.status(), hardware_.name));
+        cluster_ = *std::move(shared);
+        auto bed = testbed::create(*cluster_, hardware_, model, requests_, drift,
                                    [this](std::size_t i) { part_ended(i); });
         SLUICE_RETURN_IF_ERROR(bed.status());
         bed_ = *std::move(bed);
@@ -103,6 +106,7 @@ class stand {
 
     const hardware_profile& hardware_;
     const load& requests_;
+    std::unique_ptr<cluster> cluster_;
     std::unique_ptr<testbed> bed_;
     std::vector<std::vector<block_key>> keys_;  // by request, which borrows them
     std::vector<std::uint32_t> ids_;            // by request: what the baseline calls it

@@ -96,6 +96,9 @@ case_result summarize(run_options options, std::vector<seed_result> seeds) {
     s.qps = mean_of(all, [](const seed_result& r) { return r.qps; });
     s.coupled_offered_load =
         mean_of(all, [](const seed_result& r) { return r.coupled_offered_load; });
+    s.l1_idle_slot_seconds = mean_of(all, [](const seed_result& r) {
+        return r.l1_idle_slot_seconds / static_cast<double>(r.result.requests.size());
+    });
     s.busy_fetch = mean_of(all, [](const seed_result& r) { return r.fetch.busy; });
     s.busy_copy = mean_of(all, [](const seed_result& r) { return r.copy.busy; });
     s.busy_compute = mean_of(all, [](const seed_result& r) { return r.compute.busy; });

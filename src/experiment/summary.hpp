@@ -40,6 +40,7 @@ struct case_summary {
         std::optional<double> ci95;   ///< as of the share of each seed
     };
     slo slo_2x, slo_4x, slo_8x, slo_all;
+    double l1_idle_slot_seconds = 0;                         ///< per request
     double busy_fetch = 0, busy_copy = 0, busy_compute = 0;  ///< means over the seeds
     std::uint64_t rejected = 0;                              ///< could never fit
     std::uint64_t failed = 0;

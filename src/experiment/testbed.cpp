@@ -10,13 +10,10 @@
 
 namespace sluice::experiment {
 
-absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile& hardware,
-                                                         const kv_model& model,
-                                                         const load& requests,
-                                                         std::span<const sim::rate_change> drift,
-                                                         std::uint64_t seed,
-                                                         std::function<void(std::size_t)> decoded) {
-    std::unique_ptr<testbed> out(new testbed(requests));
+absl::StatusOr<std::unique_ptr<testbed>> testbed::create(
+    cluster& in, const hardware_profile& hardware, const kv_model& model, const load& requests,
+    std::span<const sim::rate_change> drift, std::function<void(std::size_t)> decoded) {
+    std::unique_ptr<testbed> out(new testbed(in, requests));
     testbed& bed = *out;
     bed.block_bytes_ = model.kv_bytes_per_token() * requests.block_tokens;
     const std::uint64_t slots = hardware.l1_bytes / bed.block_bytes_;
@@ -32,26 +29,18 @@ absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile&
     SLUICE_RETURN_IF_ERROR(l1.status());
     bed.l1_.emplace(*std::move(l1));
 
-    sim::network_options net{hardware.nodes, hardware.replicas, seed};
-    auto nodes = sim::network::create(std::move(net), bed.loop_);
-    SLUICE_RETURN_IF_ERROR(annotate(nodes.status(), hardware.name));
-    bed.nodes_ = *std::move(nodes);
-    for (const load_request& r : requests.requests) {
-        for (std::uint32_t i = 0; i < r.cached_blocks; ++i) {
-            bed.nodes_->hold(key_of(r.block_ids[i]), bed.block_bytes_);
-        }
-    }
+    in.hold(requests, bed.block_bytes_);
     sim::link_options way = hardware.link;
     way.drift.assign(drift.begin(), drift.end());
-    auto l3 = sim::link::create(*bed.nodes_, way);
+    auto l3 = sim::link::create(in.nodes(), way);
     SLUICE_RETURN_IF_ERROR(annotate(l3.status(), hardware.name));
     bed.l3_ = *std::move(l3);
-    auto gpu = sim::copy_engine::create(hardware.copy, bed.loop_);
+    auto gpu = sim::copy_engine::create(hardware.copy, in.home());
     SLUICE_RETURN_IF_ERROR(annotate(gpu.status(), hardware.name));
     bed.gpu_ = *std::move(gpu);
 
     if (hardware.compute == compute_kind::prefill) {
-        auto made = sim::prefill::create(hardware.prefill, bed.loop_);
+        auto made = sim::prefill::create(hardware.prefill, in.home());
         SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
         bed.prefill_ = *std::move(made);
         return out;
@@ -63,7 +52,7 @@ absl::StatusOr<std::unique_ptr<testbed>> testbed::create(const hardware_profile&
             return here->requests_.requests[here->request_of(job.user)].output_tokens;
         },
         [here, decoded = std::move(decoded)](void* user) { decoded(here->request_of(user)); },
-        bed.loop_);
+        in.home());
     SLUICE_RETURN_IF_ERROR(annotate(made.status(), hardware.name));
     bed.iteration_ = *std::move(made);
     return out;

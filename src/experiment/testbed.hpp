@@ -9,33 +9,31 @@
 
 #include <absl/status/statusor.h>
 
-#include <sluice/coro/virtual_loop.hpp>
 #include <sluice/kv/layout.hpp>
 #include <sluice/sim/copy_engine.hpp>
 #include <sluice/sim/iteration_engine.hpp>
 #include <sluice/sim/link.hpp>
-#include <sluice/sim/network.hpp>
 #include <sluice/sim/prefill.hpp>
 
+#include "cluster.hpp"
 #include "kv_model.hpp"
 #include "load.hpp"
 #include "profile.hpp"
 
 namespace sluice::experiment {
 
-/// The simulated machine of one run: a loop on virtual time, and every seam on it. L3 holds what
-/// the load says that it holds at the start.
+/// The simulated machine of one engine: every seam, on the loop of a cluster whose nodes hold what
+/// the load says that they hold at the start.
 class testbed {
  public:
-    /// \param hardware, requests  outlive it
+    /// \param in, hardware, requests  outlive it
     /// \param drift  of the engine's link
     /// \param decoded  called when a request's last token is there, if the compute has a decode
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<testbed>> create(
-        const hardware_profile& hardware, const kv_model& model, const load& requests,
-        std::span<const sim::rate_change> drift, std::uint64_t seed,
-        std::function<void(std::size_t request)> decoded);
+        cluster& in, const hardware_profile& hardware, const kv_model& model, const load& requests,
+        std::span<const sim::rate_change> drift, std::function<void(std::size_t request)> decoded);
 
-    [[nodiscard]] virtual_loop& home() noexcept { return loop_; }
+    [[nodiscard]] virtual_loop& home() noexcept { return in_.home(); }
     [[nodiscard]] const layout& l1() const noexcept { return *l1_; }
     [[nodiscard]] sim::link& l3() noexcept { return *l3_; }
     [[nodiscard]] sim::copy_engine& gpu() noexcept { return *gpu_; }
@@ -58,13 +56,12 @@ class testbed {
     }
 
  private:
-    explicit testbed(const load& requests) noexcept : requests_(requests) {}
+    testbed(cluster& in, const load& requests) noexcept : in_(in), requests_(requests) {}
 
+    cluster& in_;
     const load& requests_;
-    virtual_loop loop_;
     std::uint64_t block_bytes_ = 0;
     std::optional<layout> l1_;
-    std::unique_ptr<sim::network> nodes_;
     std::unique_ptr<sim::link> l3_;
     std::unique_ptr<sim::copy_engine> gpu_;
     std::unique_ptr<sim::prefill> prefill_;  // one of these
