@@ -199,15 +199,10 @@ measured measure(const seed_result& seed, const seed_facts& facts) {
     return out;
 }
 
-std::string conditions_of(const run_options& o) {
-    std::string out = fmt::format("{}, {}, {}", o.workload, o.model, o.profile);
-    if (o.hit_ratio < 1) {
-        out += fmt::format(", hit ratio {}", o.hit_ratio);
-    }
-    if (!o.drift.empty()) {
-        out += ", link " + to_string(o.drift);
-    }
-    return out;
+std::vector<std::string> conditions_of(const run_options& o) {
+    return {o.workload, o.model, o.profile,
+            o.hit_ratio < 1 ? fmt::format("hit ratio {}", o.hit_ratio) : "",
+            o.drift.empty() ? "" : "link " + to_string(o.drift)};
 }
 
 /// What a figure shows of the requests of a seed.
