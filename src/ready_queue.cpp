@@ -89,17 +89,17 @@ void ready_queue::charge(std::uint32_t id, double seconds) noexcept {
     // overdue may be far ahead of the others; newcomers must not start behind it.
     double start = f.tag;
     if (it.group() != overdue_group) {
-        start = std::min(start, order_[it.group()].top_key().tag);
+        start = std::min(start, flows_[order_[it.group()].top()].tag);
     } else {
         for (const flow_heap& order : order_) {
-            start = order.empty() ? start : std::min(start, order.top_key().tag);
+            start = order.empty() ? start : std::min(start, flows_[order.top()].tag);
         }
     }
     virtual_time_ = std::max(virtual_time_, start);
     f.tag += seconds / f.weight;
     for (std::size_t g = 0; g < groups; ++g) {
         if (!f.heaps[g].empty()) {
-            order_[g].set(it.slot(), {f.tag, f.heaps[g].front()});
+            refresh(it.slot(), g);
         }
     }
 }
@@ -186,13 +186,22 @@ void ready_queue::refresh(std::uint32_t slot, std::size_t group) noexcept {
     if (group == overdue_group) {
         return;
     }
-    flow_state& f = flows_[slot];
     flow_heap& order = order_[group];
-    if (f.heaps[group].empty()) {
+    if (flows_[slot].heaps[group].empty()) {
         order.erase(slot);
-    } else {
-        order.set(slot, {f.tag, f.heaps[group].front()});
+        return;
     }
+    const auto key = [&](std::uint32_t s) {
+        return flow_key{flows_[s].tag, flows_[s].heaps[group].front()};
+    };
+    if (order.size() == 1) {
+        const std::uint32_t alone = order.top();
+        if (alone == slot) {
+            return;
+        }
+        order.set(alone, key(alone));
+    }
+    order.set(slot, key(slot));
 }
 
 }  // namespace sluice

@@ -21,19 +21,10 @@ constexpr std::uint32_t poll_flags = 0x3fff;
 virtual_loop::virtual_loop(time_point start) noexcept
     : now_(start.time_since_epoch().count()), owner_(&this_thread) {}
 
-std::size_t virtual_loop::run_until_idle() noexcept {
-    std::size_t count = 0;
-    while (step(never)) {
-        ++count;
-    }
-    return count;
-}
+std::size_t virtual_loop::run_until_idle() noexcept { return run(never); }
 
 std::size_t virtual_loop::run_until(time_point end) noexcept {
-    std::size_t count = 0;
-    while (step(end)) {
-        ++count;
-    }
+    const std::size_t count = run(end);
     if (end != never && end > now()) {
         now_.store(end.time_since_epoch().count(), std::memory_order_relaxed);
     }
@@ -44,17 +35,35 @@ void virtual_loop::skip_to(time_point at) noexcept {
     now_.store(std::max(at, now()).time_since_epoch().count(), std::memory_order_relaxed);
 }
 
-bool virtual_loop::step(time_point end) noexcept {
+std::size_t virtual_loop::run(time_point end) noexcept {
+    std::size_t count = 0;
+    owner_.store(&this_thread, std::memory_order_relaxed);
+    for (;; ++count) {
+        inbox_.take(ready_);
+        if (!ready_.empty()) {
+            ready_.pop().run();
+        } else if (!run_timer_or_watches(end)) {
+            return count;
+        }
+    }
+}
+
+bool virtual_loop::run_one() noexcept {
     owner_.store(&this_thread, std::memory_order_relaxed);
     inbox_.take(ready_);
-    if (!ready_.empty()) {
-        ready_.pop().run();
-        return true;
+    if (ready_.empty()) {
+        return run_timer_or_watches(never);
     }
+    ready_.pop().run();
+    return true;
+}
+
+// To be called when no posted work is left.
+bool virtual_loop::run_timer_or_watches(time_point end) noexcept {
     time_point present = now();
     const time_point due = timers_.next_due();
     if (due > present) {
-        if (run_ready_watches()) {
+        if (!watches_.empty() && run_ready_watches()) {
             return true;
         }
         if (due == never || due > end) {
@@ -72,7 +81,7 @@ bool virtual_loop::step(time_point end) noexcept {
 }
 
 void virtual_loop::post(work& item) noexcept {
-    if (in_loop()) {
+    if (owner_.load(std::memory_order_relaxed) == &this_thread) {
         ready_.push(item);
     } else {
         static_cast<void>(inbox_.push(item));  // it never sleeps

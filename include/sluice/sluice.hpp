@@ -36,6 +36,7 @@
 #include <sluice/base/bytes.hpp>
 #include <sluice/base/checksum.hpp>
 #include <sluice/base/clock.hpp>
+#include <sluice/base/heap.hpp>
 #include <sluice/base/ids.hpp>
 #include <sluice/base/status.hpp>
 #include <sluice/base/version.hpp>

@@ -32,7 +32,7 @@ control::control(const pipeline_options& options, class policy& p, cost_model& c
                         control& c = static_cast<owned_timer&>(t).owner;
                         const time_point::rep now = c.home_.now().time_since_epoch().count();
                         while (!c.changes_.empty() && c.changes_.top_key() <= now) {
-                            request& r = *c.live_[c.changes_.top()];
+                            request& r = *c.live_[c.changes_.top()].who;
                             c.changes_.pop();
                             c.rerank(r);
                         }
@@ -147,6 +147,7 @@ stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
 
 void control::admit(request& r) {
     const std::uint32_t most = std::min(r.report.hit_blocks, r.max_load);
+    ++admitted_since_;
     r.plan_blocks = options_.split && most > 0 ? choose_blocks(r, most) : most;
     const stage_seconds s = predict_load_of(r, r.plan_blocks);
     if (r.report.hit_blocks > 0) {  // from all the hits to the plan
@@ -168,9 +169,9 @@ void control::admit(request& r) {
     r.view.admitted = true;
 
     if (r.index >= live_.size()) {
-        live_.resize(std::size_t{r.index} + 1, nullptr);
+        live_.resize(std::size_t{r.index} + 1);
     }
-    live_[r.index] = &r;
+    live_[r.index].who = &r;
     if (live_count_++ == 0 && policy_.interval() > duration{0}) {
         home_.arm(interval_timer_, saturating_add(home_.now(), policy_.interval()));
     }
@@ -194,29 +195,31 @@ std::uint32_t control::choose_blocks(const request& r, std::uint32_t most) {
         follow(utilisation_.fetch, s.fetch, last_stats_.fetch);
         follow(utilisation_.copy, s.copy, last_stats_.copy);
         follow(utilisation_.compute, s.compute, last_stats_.compute);
+        arrivals_per_s_ += weight * (admitted_since_ / elapsed - arrivals_per_s_);
+        admitted_since_ = 0;
         last_stats_ = s;
         last_stats_at_ = now;
     }
     const stage_prices prices{shadow_price(utilisation_.fetch), shadow_price(utilisation_.copy),
-                              shadow_price(utilisation_.compute)};
+                              shadow_price(utilisation_.compute), arrivals_per_s_};
     return choose_split(
                most, [&](std::uint32_t k) { return predict_load_of(r, k); }, backlog_before(r),
                prices)
         .load_blocks;
 }
 
-// Only where loads are split: it looks at every live request.
+// Only where loads are split: it goes through all live requests.
 stage_backlog control::backlog_before(const request& r) {
     request_view probe = r.view;
     probe.predicted = probe.remaining = predict_load_of(r, r.report.hit_blocks);
     probe.admitted = true;
     const std::uint64_t own = pack_rank(policy_.rank(probe, stage_id::fetch, home_.now()));
     stage_backlog before;
-    for (const request* other : live_) {
-        if (other != nullptr && other->ranks[rank_fetch].load(std::memory_order_relaxed) <= own) {
-            before.fetch += other->view.remaining.fetch;
-            before.copy += other->view.remaining.copy;
-            before.compute += other->view.remaining.compute;
+    for (const live_request& other : live_) {
+        if (other.who != nullptr && other.rank <= own) {
+            before.fetch += other.remaining.fetch;
+            before.copy += other.remaining.copy;
+            before.compute += other.remaining.compute;
         }
     }
     return before;
@@ -230,8 +233,13 @@ bool control::publish_ranks(request& r) {
     bool changed = false;
     for (std::size_t s = 0; s < ranked_stages; ++s) {
         const std::uint64_t rank = pack_rank(policy_.rank(r.view, stages[s], now));
-        changed |= r.ranks[s].exchange(rank, std::memory_order_relaxed) != rank;
+        if (r.ranks[s].load(std::memory_order_relaxed) != rank) {  // nobody else writes it
+            r.ranks[s].store(rank, std::memory_order_relaxed);
+            changed = true;
+        }
     }
+    live_[r.index].rank = r.ranks[rank_fetch].load(std::memory_order_relaxed);
+    live_[r.index].remaining = r.view.remaining;
     const flow_share share = policy_.flow(r.view);
     r.flow.store(share.flow, std::memory_order_relaxed);
     r.flow_weight.store(static_cast<float>(share.weight), std::memory_order_relaxed);
@@ -252,9 +260,9 @@ void control::rerank(request& r) {
 }
 
 void control::rerank_all() {
-    for (request* r : live_) {
-        if (r != nullptr) {
-            rerank(*r);
+    for (const live_request& l : live_) {
+        if (l.who != nullptr) {
+            rerank(*l.who);
         }
     }
 }
@@ -290,8 +298,13 @@ void control::take_progress(request& r) {
     serve(stage_id::fetch, r.counts.fetch_ns, v.attained.fetch);
     serve(stage_id::copy, r.counts.copy_ns, v.attained.copy);
     serve(stage_id::compute, r.counts.compute_ns, v.attained.compute);
-    if (v.admitted && policy_.ranks_by_service()) {
+    if (!v.admitted) {
+        return;
+    }
+    if (policy_.ranks_by_service()) {
         rerank(r);
+    } else {
+        live_[r.index].remaining = v.remaining;
     }
 }
 
@@ -301,7 +314,7 @@ void control::finish(request& r) {
         return;
     }
     changes_.erase(r.index);
-    live_[r.index] = nullptr;
+    live_[r.index].who = nullptr;
     --live_count_;
     const std::uint64_t fetched = r.report.bytes_fetched;
     const std::uint64_t copied = r.copied_bytes;
@@ -344,9 +357,9 @@ void control::after_fit() {
     if (now == std::exchange(generation_, now)) {
         return;
     }
-    for (request* r : live_) {
-        if (r != nullptr) {
-            repredict(*r);
+    for (const live_request& l : live_) {
+        if (l.who != nullptr) {
+            repredict(*l.who);
         }
     }
 }

@@ -78,13 +78,21 @@ class control {
     std::uint32_t pieces_ = 0;  // descriptors of a block, over groups
     std::uint64_t all_groups_bytes_ = 0;
     scope tasks_;
-    std::vector<request*> live_;  // by index; admitted and not settled
+    // Admitted and not settled, by index; with what `backlog_before` asks of all of them.
+    struct live_request {
+        request* who = nullptr;  // null: none
+        std::uint64_t rank = 0;  // for fetch
+        stage_seconds remaining;
+    };
+    std::vector<live_request> live_;
     std::uint32_t live_count_ = 0;
     indexed_heap<time_point::rep> changes_;  // when a rank changes by itself
     owned_timer change_timer_;
     owned_timer interval_timer_;
     std::uint64_t generation_ = 0;
     stage_seconds utilisation_;  // recent, for shadow prices
+    double arrivals_per_s_ = 0;  // the same
+    double admitted_since_ = 0;  // since `last_stats_at_`
     double mean_request_s_ = 0;  // predicted, of what is split
     pipeline_stats last_stats_;
     time_point last_stats_at_{};

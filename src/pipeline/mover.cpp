@@ -143,10 +143,13 @@ void mover::rerank(request& r) {
         victims_.set(r.index, key_of(r, rank_fetch));
     }
     if (revocable_.contains(r.index)) {
-        revocable_.set(r.index, key_of(r, rank_copy));
+        const rank_key key = key_of(r, rank_copy);
+        l1_order_ += revocable_.key(r.index) < key ? 1 : 0;
+        revocable_.set(r.index, key);
     }
     if (l1_queue_.contains(r.index)) {
         l1_queue_.set(r.index, key_of(r, rank_copy));
+        l1_order_ += l1_queue_.top() == r.index ? 1 : 0;
         grant_all();
     }
     if (fetch_.run.waits_for_memory()) {
@@ -167,7 +170,11 @@ void mover::attach(request& r) {
     r.blocks_wanted.assign(named, block_ref{}, r.index);
     r.attached = true;
     bool all_here = true;
+    constexpr std::uint32_t ahead = 8;
     for (std::uint32_t n = 0; n < named; ++n) {
+        if (n + ahead < named) {
+            table_.prefetch(r.keys[n + ahead], static_cast<std::uint8_t>((n + ahead) / r.blocks));
+        }
         block_ref& ref = r.refs()[n];
         ref.index = n & 0xffffffU;
         ref.entry = table_.intern(r.keys[n], static_cast<std::uint8_t>(n / r.blocks));
@@ -359,7 +366,7 @@ void mover::begin_plan(request& r, std::uint32_t blocks) {
     for (std::uint8_t s = 0; s <= inbound_.size(); ++s) {
         r.inbound(s).resize(groups() * r.blocks);
     }
-    r.copies.resize(groups() * r.blocks);
+    r.landed.resize(groups() * r.blocks);
     r.counts.fetch_left = 0;
     r.counts.copy_left = 0;
     // The hits may have changed since lookup; a smaller k may not satisfy every group.
@@ -377,6 +384,7 @@ void mover::begin_plan(request& r, std::uint32_t blocks) {
 void mover::set_plan(request& r, std::uint32_t k) {
     const std::uint32_t old = r.plan;
     r.plan = k;
+    ++l1_room_;
     bool lost_one = false;
     for (std::uint32_t g = 0; g < groups(); ++g) {
         const group_layout& group = layout_.groups()[g];

@@ -199,7 +199,7 @@ class mover {
     void bind_pages(request& r);
 
     // mover_copy.cpp: L2 to L1
-    void queue_copy(request& r, block_ref& ref);
+    void land(request& r, block_ref& ref);
     void finish_ref(request& r, block_ref& ref);
     taken take_copy(std::uint32_t id, copy_op*& op);
     void start_copies(std::span<copy_op* const> ops);
@@ -279,7 +279,16 @@ class mover {
     indexed_heap<rank_key> l1_queue_;                // library-owned: wait for a reservation
     indexed_heap<rank_key, worst_first> victims_;    // no L1 holder, has blocks in L2
     indexed_heap<rank_key, worst_first> revocable_;  // L1 holder without a copy begun
-    double mean_grant_wait_ = 0;                     // seconds
+    // The best that waits for a reservation is tried anew when L1 has room that it had not, or when
+    // it may take more from others than it might: trying looks at all of its blocks.
+    struct l1_attempt {
+        std::uint32_t request = UINT32_MAX;
+        std::uint64_t room = 0;
+        std::uint64_t order = 0;
+    } l1_failed_;
+    std::uint64_t l1_room_ = 0;   // grows with what `can_grant` may say yes to
+    std::uint64_t l1_order_ = 0;  // grows with changes among ranks of waiters and holders
+    double mean_grant_wait_ = 0;  // seconds
     std::uint32_t write_back_slots_ = 0;
     std::uint32_t overdue_fetches_ = 0;  // at the store, and nobody waits for them
     std::uint32_t live_ = 0;

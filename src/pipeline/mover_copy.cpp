@@ -7,9 +7,11 @@
 
 namespace sluice::detail {
 
-void mover::queue_copy(request& r, block_ref& ref) {
-    r.copies.insert(ref.index);
-    if (r.copies.size() == 1) {
+// The block is in L2. An L1 holder is queued here while it has such blocks.
+void mover::land(request& r, block_ref& ref) {
+    ref.state = want::landed;
+    r.landed.insert(ref.index);
+    if (r.holder && r.landed.size() == 1) {
         copy_.run.ready(r.index, entry_of(r, rank_copy));
     }
 }
@@ -21,13 +23,13 @@ void mover::finish_ref(request& r, block_ref& ref) {
 
 taken mover::take_copy(std::uint32_t id, copy_op*& out) {
     request& r = at(id);
-    std::uint32_t index = r.holder && r.at == phase::loading ? r.copies.first() : block_set::none;
+    std::uint32_t index = r.holder && r.at == phase::loading ? r.landed.first() : block_set::none;
     const auto no_page = [&](std::uint32_t n) {
         return page(r, n / r.blocks, n % r.blocks) == no_slot;
     };
     while (index != block_set::none && no_page(index)) {
         lose_ref(r, r.refs()[index]);  // the engine bound a hole where a block was to be loaded
-        index = r.at == phase::loading ? r.copies.first() : block_set::none;
+        index = r.at == phase::loading ? r.landed.first() : block_set::none;
     }
     if (index == block_set::none) {
         return taken::nothing;
@@ -56,8 +58,7 @@ taken mover::take_copy(std::uint32_t id, copy_op*& out) {
             continue;
         }
         w->state = want::copying;
-        --holder.landed;
-        holder.copies.erase(w->index);
+        holder.landed.erase(w->index);
         revocable_.erase(holder.index);
         if (!std::exchange(holder.copied_once, true)) {
             holder.report.first_copy = io_.now();
@@ -137,8 +138,7 @@ void mover::copy_done(copy_op& op) {
             finish_ref(*starter, ref);
             check_loaded(*starter);
         } else {
-            ref.state = want::landed;  // nothing is under way any more: not to be drained
-            ++starter->landed;
+            land(*starter, ref);  // nothing is under way any more: not to be drained
             lose_ref(*starter, ref);
         }
     }

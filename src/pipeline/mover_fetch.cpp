@@ -30,13 +30,9 @@ bool mover::begin_ref(request& r, block_ref& ref) {
     r.counts.copy_left += bytes;
     if (e.l2 == level::present) {
         l2_.retain(e.l2_slot);
-        ref.state = want::landed;
-        ++r.landed;
+        land(r, ref);
         ++stats_.l2_hits;
         note_victim(r);
-        if (r.holder) {
-            queue_copy(r, ref);
-        }
         return true;
     }
     ++r.fetching;
@@ -73,8 +69,7 @@ void mover::detach_ref(request& r, block_ref& ref) {
         r.counts.fetch_left -= e.l2 == level::absent ? bytes : 0;
     }
     if (was == want::landed) {
-        --r.landed;
-        r.copies.erase(ref.index);
+        r.landed.erase(ref.index);
         note_victim(r);
     }
     if (e.l2 != level::absent) {
@@ -372,8 +367,7 @@ void mover::landed(std::uint32_t entry, const request* starter) {
             continue;
         }
         request& r = at(request_index(*w));
-        w->state = want::landed;
-        ++r.landed;
+        land(r, *w);
         if (--r.fetching == 0) {
             r.report.fetched = io_.now();
         }
@@ -381,9 +375,7 @@ void mover::landed(std::uint32_t entry, const request* starter) {
             r.report.bytes_deduplicated += bytes;
             stats_.bytes_deduplicated += bytes;
         }
-        if (r.holder) {
-            queue_copy(r, *w);
-        } else {
+        if (!r.holder) {
             note_victim(r);
             want_soon(r, false);
         }

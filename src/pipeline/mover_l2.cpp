@@ -62,14 +62,10 @@ slot_id mover::steal_l2(request& r) {
         if (&victim == &r || (!r.holder && !(key_of(r, rank_fetch) < key_of(victim, rank_fetch)))) {
             break;
         }
-        for (std::uint32_t g = 0; g < groups() && found == no_slot; ++g) {
-            for (std::uint32_t i = victim.plan; i-- > victim.resident;) {
-                const block_ref& ref = victim.refs()[g * victim.blocks + i];
-                if (ref.state == want::landed && may_take(r, ref.entry)) {
-                    found = table_[ref.entry].l2_slot;
-                    break;
-                }
-            }
+        for (std::uint32_t i = victim.landed.last(); i != block_set::none && found == no_slot;
+             i = victim.landed.before(i)) {
+            const std::uint32_t entry = victim.refs()[i].entry;
+            found = may_take(r, entry) ? table_[entry].l2_slot : no_slot;
         }
         passed_over[n++] = victim.index;
         victims_.pop();
@@ -90,7 +86,7 @@ slot_id mover::steal_l2(request& r) {
         }
         request& other = at(request_index(*w));
         w->state = want::queued;
-        --other.landed;
+        other.landed.erase(w->index);
         ++other.fetching;
         other.counts.fetch_left += bytes;
         note_victim(other);
@@ -138,7 +134,7 @@ void mover::l2_room() {
 }
 
 void mover::note_victim(request& r) {
-    if (!r.holder && r.landed > 0 && !r.settled()) {
+    if (!r.holder && !r.landed.empty() && !r.settled()) {
         victims_.set(r.index, key_of(r, rank_fetch));
     } else {
         victims_.erase(r.index);

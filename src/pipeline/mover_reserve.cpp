@@ -68,13 +68,14 @@ bool mover::wants_now(const request& r) const {
     if (r.report.first_fetch == never) {
         return false;
     }
-    if (r.landed == 0 && r.fetch_per_byte == 0) {
+    if (r.landed.empty() && r.fetch_per_byte == 0) {
         return false;  // until one of the two is known
     }
     // The rest of the fetch at the pace so far, or as predicted while nothing has landed.
-    const double per_block = r.landed > 0 ? to_seconds(io_.now() - r.report.first_fetch) / r.landed
-                                          : static_cast<double>(r.fetch_per_byte) *
-                                                static_cast<double>(layout_.max_block_bytes());
+    const double per_block =
+        r.landed.empty()
+            ? static_cast<double>(r.fetch_per_byte) * static_cast<double>(layout_.max_block_bytes())
+            : to_seconds(io_.now() - r.report.first_fetch) / r.landed.size();
     const double copy =
         static_cast<double>(r.copy_per_byte) * static_cast<double>(r.counts.copy_left);
     return per_block * r.fetching <= copy + mean_grant_wait_;
@@ -85,6 +86,7 @@ void mover::want_l1(request& r) {
     r.wanted_at = io_.now();
     if (library_owned()) {
         l1_queue_.set(r.index, key_of(r, rank_copy));
+        ++l1_room_;  // a request that was here before may have had another plan
         grant_all();
     } else if (!r.slots.empty()) {
         granted(r);  // bound before it was asked for
@@ -109,7 +111,11 @@ void mover::grant_all() {
     granting_ = true;
     while (!l1_queue_.empty()) {
         request& r = at(l1_queue_.top());
-        if (!can_grant(r) && !revoke_for(r)) {
+        const l1_attempt attempt{r.index, l1_room_, l1_order_};
+        const bool full = attempt.request == l1_failed_.request && l1_room_ == l1_failed_.room;
+        if ((full && l1_order_ == l1_failed_.order) ||
+            ((full || !can_grant(r)) && !revoke_for(r))) {
+            l1_failed_ = attempt;
             break;
         }
         grant(r);
@@ -144,6 +150,7 @@ bool mover::can_grant(request& r) {
 bool mover::revoke_for(request& r) {
     constexpr std::uint8_t at_most = 4;  // per request, so that no policy can make it starve
     std::vector<std::uint32_t> chosen;
+    std::vector<std::uint64_t> room;  // by group, if the chosen give back what they have
     bool enough = false;
     while (!enough && !revocable_.empty()) {
         request& worst = at(revocable_.top());
@@ -151,20 +158,20 @@ bool mover::revoke_for(request& r) {
             break;
         }
         revocable_.pop();
-        if (worst.revoked < at_most) {
-            chosen.push_back(worst.index);
+        if (worst.revoked >= at_most) {
+            continue;
         }
-        // What giving back would free: pages that nobody else uses.
+        chosen.push_back(worst.index);
         enough = true;
-        for (std::uint32_t g = 0; g < groups() && enough; ++g) {
-            std::uint64_t room = l1_[g].free() + l1_[g].cold();
-            for (const std::uint32_t index : chosen) {
-                for (std::uint32_t i = 0; i < r.per_group && i < at(index).per_group; ++i) {
-                    const slot_id s = page(at(index), g, i);
-                    room += s != no_slot && l1_[g].users(s) == 1 && l1_[g].transfers(s) == 0;
-                }
+        for (std::uint32_t g = 0; g < groups(); ++g) {
+            if (room.size() == g) {
+                room.push_back(std::uint64_t{l1_[g].free()} + l1_[g].cold());
             }
-            enough = r.per_group <= room;
+            for (std::uint32_t i = 0; i < r.per_group && i < worst.per_group; ++i) {
+                const slot_id s = page(worst, g, i);  // nobody else uses it, or it frees nothing
+                room[g] += s != no_slot && l1_[g].users(s) == 1 && l1_[g].transfers(s) == 0;
+            }
+            enough = enough && r.per_group <= room[g];
         }
     }
     for (const std::uint32_t index : chosen) {
@@ -242,10 +249,11 @@ void mover::granted(request& r) {
             finish_ref(r, ref);
         } else if (ref.state == want::landed && e.copying && library_owned()) {
             ref.state = want::copying;
-            --r.landed;
-        } else if (ref.state == want::landed) {
-            queue_copy(r, ref);
+            r.landed.erase(ref.index);
         }
+    }
+    if (!r.landed.empty()) {
+        copy_.run.ready(r.index, entry_of(r, rank_copy));
     }
     rerank_fetch(r);
     l2_room();  // it may take more than before
@@ -274,10 +282,7 @@ void mover::ungrant(request& r) {
         for (std::uint32_t n = 0; n < groups() * r.blocks; ++n) {
             block_ref& ref = r.refs()[n];
             if (ref.state == want::copying) {
-                ref.state = want::landed;  // and the copy goes on, for whoever comes next
-                ++r.landed;
-            } else if (ref.state == want::landed) {
-                r.copies.erase(ref.index);
+                land(r, ref);  // and the copy goes on, for whoever comes next
             } else if (ref.state == want::loaded) {
                 ref.state = want::none;
                 lost_one |= !begin_ref(r, ref);
@@ -337,12 +342,14 @@ void mover::unmap_l1(std::uint32_t entry) {
 
 void mover::give_back_page(std::uint32_t group, slot_id s) {
     if (s != no_slot) {
+        ++l1_room_;  // or who uses the page now is the last one, and may have to give it up
         const std::uint32_t owner = l1_[group].owner(s);
         l1_left(group, owner, s, l1_[group].release(s));
     }
 }
 
 void mover::l1_left(std::uint32_t, std::uint32_t entry, slot_id, slot_pool::left what) {
+    l1_room_ += what == slot_pool::left::in_use ? 0 : 1;
     if (what == slot_pool::left::freed && entry != slot_pool::no_owner) {
         block_entry& e = table_[entry];
         e.l1 = level::absent;

@@ -21,6 +21,7 @@ void mover::publish_pages(request& r) {
         }
         e.l1 = level::present;
         e.l1_slot = s;
+        ++l1_room_;
         l1_[g].set_owner(s, r.refs()[n].entry);
         l1_[g].set_whole(s, true);
     }

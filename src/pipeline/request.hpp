@@ -193,12 +193,11 @@ struct request {
     progress_number<std::uint32_t> plan;      ///< blocks to load
     progress_number<std::uint32_t> waiting;   ///< blocks not in L1 yet
     progress_number<std::uint32_t> fetching;  ///< of those, not in L2 yet
-    std::uint32_t landed = 0;                 ///< of those, in L2
     std::uint32_t draining = 0;
     compact_array<block_key> keys;               ///< until looked up
     compact_array<block_ref> blocks_wanted;      ///< all named blocks; tagged with the index
     block_set fetches;                           ///< blocks that wait to be fetched
-    block_set copies;                            ///< landed blocks that may be copied
+    block_set landed;                            ///< blocks in L2 that nobody copies yet
     std::unique_ptr<block_set[]> custom;         ///< blocks that wait for each stage of the user's
     std::unique_ptr<write_back_state> outgoing;  ///< while write-back goes on
     compact_array<slot_id> slots;                ///< while holder (and until given back)

@@ -45,7 +45,6 @@ class timer {
     // For loops only.
     static constexpr std::uint32_t not_armed = UINT32_MAX;
     std::uint32_t position = not_armed;
-    std::uint64_t order = 0;
     time_point due_at = never;
 
  private:

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include <sluice/base/heap.hpp>
 #include <sluice/coro/loop.hpp>
 
 namespace sluice::detail {
@@ -20,18 +20,19 @@ class timer_heap {
 
     /// When the next one is due; `never` if none is armed.
     [[nodiscard]] time_point next_due() const noexcept {
-        return heap_.empty() ? never : heap_.front()->due_at;
+        return heap_.empty() ? never : heap_.front().due;
     }
 
     /// Allocates when more timers are armed than ever before.
     void arm(timer& t, time_point at) {
-        if (!t.armed()) {
-            t.position = static_cast<std::uint32_t>(heap_.size());
-            heap_.push_back(&t);
-        }
         t.due_at = at;
-        t.order = order_++;
-        sift_down(t, sift_up(t, t.position));
+        const node moving{at, order_++, &t};
+        if (t.armed()) {
+            heap_fix(heap_.data(), heap_.size(), t.position, moving, before{}, placed{});
+        } else {
+            heap_.push_back(moving);
+            heap_up(heap_.data(), heap_.size() - 1, moving, before{}, placed{});
+        }
     }
 
     void disarm(timer& t) noexcept {
@@ -39,15 +40,15 @@ class timer_heap {
             return;
         }
         const std::uint32_t hole = t.position;
-        timer* const last = heap_.back();
+        const node last = heap_.back();
         heap_.pop_back();
         t.position = timer::not_armed;
-        if (last != &t) {
-            sift_down(*last, sift_up(*last, hole));
+        if (hole < heap_.size()) {
+            heap_fix(heap_.data(), heap_.size(), hole, last, before{}, placed{});
         }
     }
 
-    /// How many times `arm` has been called: timers with a smaller `order` were armed before now.
+    /// How many times `arm` has been called: timers with a smaller number were armed before now.
     [[nodiscard]] std::uint64_t order() const noexcept { return order_; }
 
     /// Takes the first timer out if it is due at `now` and was armed before `limit`.
@@ -55,61 +56,33 @@ class timer_heap {
         if (heap_.empty()) {
             return nullptr;
         }
-        timer* const first = heap_.front();
-        if (first->due_at > now || first->due_at == never || first->order >= limit) {
+        const node first = heap_.front();
+        if (first.due > now || first.due == never || first.order >= limit) {
             return nullptr;
         }
-        disarm(*first);
-        return first;
+        disarm(*first.armed);
+        return first.armed;
     }
 
  private:
-    static bool before(const timer& a, const timer& b) noexcept {
-        return a.due_at != b.due_at ? a.due_at < b.due_at : a.order < b.order;
-    }
+    struct node {
+        time_point due;
+        std::uint64_t order;
+        timer* armed;
+    };
 
-    void put(timer& t, std::uint32_t at) noexcept {
-        heap_[at] = &t;
-        t.position = at;
-    }
-
-    // Moves the hole at `at` up to where `t` belongs, puts it there.
-    std::uint32_t sift_up(timer& t, std::uint32_t at) noexcept {
-        while (at > 0) {
-            const std::uint32_t parent = (at - 1) / 4;
-            if (!before(t, *heap_[parent])) {
-                break;
-            }
-            put(*heap_[parent], at);
-            at = parent;
+    struct before {
+        bool operator()(const node& a, const node& b) const noexcept {
+            return a.due != b.due ? a.due < b.due : a.order < b.order;
         }
-        put(t, at);
-        return at;
-    }
-
-    void sift_down(timer& t, std::uint32_t at) noexcept {
-        const std::size_t size = heap_.size();
-        for (;;) {
-            const std::size_t child = std::size_t{at} * 4 + 1;
-            if (child >= size) {
-                break;
-            }
-            std::size_t best = child;
-            for (std::size_t c = child + 1; c < size && c < child + 4; ++c) {
-                if (before(*heap_[c], *heap_[best])) {
-                    best = c;
-                }
-            }
-            if (!before(*heap_[best], t)) {
-                break;
-            }
-            put(*heap_[best], at);
-            at = static_cast<std::uint32_t>(best);
+    };
+    struct placed {
+        void operator()(const node& n, std::size_t at) const noexcept {
+            n.armed->position = static_cast<std::uint32_t>(at);
         }
-        put(t, at);
-    }
+    };
 
-    std::vector<timer*> heap_;
+    heap_array<node> heap_;
     std::uint64_t order_ = 0;
 };
 

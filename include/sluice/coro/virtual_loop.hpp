@@ -50,7 +50,7 @@ class virtual_loop final : public loop {
 
     /// Runs one piece; jumps to the next timer if nothing else is left.
     /// \return false if there was nothing to run.
-    bool run_one() noexcept { return step(never); }
+    bool run_one() noexcept;
 
     /// When the next timer is due; `never`: none is armed.
     [[nodiscard]] time_point next_due() const noexcept { return timers_.next_due(); }
@@ -68,7 +68,8 @@ class virtual_loop final : public loop {
     void unwatch(fd_watch& w) noexcept override;
 
  private:
-    bool step(time_point end) noexcept;
+    std::size_t run(time_point end) noexcept;
+    bool run_timer_or_watches(time_point end) noexcept;
     bool run_ready_watches() noexcept;
 
     detail::work_inbox inbox_;

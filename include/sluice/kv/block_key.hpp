@@ -42,19 +42,25 @@ class block_key {
 
     /// Well mixed even for keys that are small integers.
     [[nodiscard]] std::uint64_t hash() const noexcept {
-        std::array<std::uint64_t, 4> words;
-        std::memcpy(words.data(), bytes_.data(), sizeof words);
         std::uint64_t h = 0x9e3779b97f4a7c15u ^ size_;
-        for (const std::uint64_t word : words) {
+        for (const std::uint64_t word : words()) {
             h = (h ^ word) * 0xff51afd7ed558ccdu;
             h ^= h >> 32;
         }
         return h;
     }
 
-    friend bool operator==(const block_key&, const block_key&) = default;
+    friend bool operator==(const block_key& a, const block_key& b) noexcept {
+        return a.size_ == b.size_ && a.words() == b.words();
+    }
 
  private:
+    [[nodiscard]] std::array<std::uint64_t, 4> words() const noexcept {
+        std::array<std::uint64_t, 4> words;
+        std::memcpy(words.data(), bytes_.data(), sizeof words);
+        return words;
+    }
+
     std::array<std::uint8_t, max_size> bytes_{};  // zero behind size_, so that == may compare all
     std::uint8_t size_ = 0;
 };

@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-/// A set of small integers with a fast "smallest member": the pending blocks of a request at a
-/// stage. One bit each; up to 64 take no memory of their own.
+/// A set of small integers with a fast "smallest member" and "largest member": the pending blocks
+/// of a request at a stage. One bit each; up to 64 take no memory of their own.
 class block_set {
  public:
     static constexpr std::uint32_t none = UINT32_MAX;
@@ -77,6 +77,25 @@ class block_set {
         return hint_ * 64 + static_cast<std::uint32_t>(std::countr_zero(words()[hint_]));
     }
 
+    /// The largest member, or `none`.
+    [[nodiscard]] std::uint32_t last() const noexcept { return before(std::max(size_, 1U) * 64); }
+
+    /// The largest member below `i`, or `none`.
+    [[nodiscard]] std::uint32_t before(std::uint32_t i) const noexcept {
+        if (count_ == 0) {
+            return none;
+        }
+        std::uint32_t at = i / 64;
+        std::uint64_t word = i % 64 == 0 ? 0 : words()[at] & ((std::uint64_t{1} << (i % 64)) - 1);
+        while (word == 0) {
+            if (at == 0) {
+                return none;
+            }
+            word = words()[--at];
+        }
+        return at * 64 + 63 - static_cast<std::uint32_t>(std::countl_zero(word));
+    }
+
     [[nodiscard]] std::uint32_t size() const noexcept { return count_; }
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
 
@@ -91,6 +110,9 @@ class block_set {
     }
     [[nodiscard]] std::uint64_t* words() noexcept {
         return size_ > 1 ? reinterpret_cast<std::uint64_t*>(bits_) : &bits_;
+    }
+    [[nodiscard]] const std::uint64_t* words() const noexcept {
+        return size_ > 1 ? reinterpret_cast<const std::uint64_t*>(bits_) : &bits_;
     }
 
     std::uint64_t bits_ = 0;  // the only word, or where the words are

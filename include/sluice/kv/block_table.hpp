@@ -50,7 +50,7 @@ struct block_entry {
     level l1 = level::absent;  ///< coming: a slot is reserved for it
     slot_id l2_slot = no_slot;
     slot_id l1_slot = no_slot;
-    std::uint32_t chain = 0;  // next in its bucket, index + 1
+    std::uint32_t hash = 0;   // of key and group; of an unused entry: the next one, index + 1
     std::uint32_t users = 0;  ///< requests that name it
     block_ref* waiters = nullptr;
 };
@@ -61,32 +61,39 @@ struct block_entry {
 /// holds it. Belongs to one loop.
 class block_table {
  public:
-    block_table() : buckets_(64, 0) {}
+    block_table() : places_(64) {}
 
     /// The entry of a block of a group, made if there is none; has one user more.
     std::uint32_t intern(const block_key& key, std::uint8_t group) {
-        const std::uint64_t hash = key.hash() + group;
-        for (std::uint32_t at = buckets_[hash & mask()]; at != 0;) {
-            block_entry& e = (*this)[at - 1];
+        const std::uint32_t hash = hash_of(key, group);
+        std::size_t at = hash & mask();
+        for (; places_[at].entry != 0; at = (at + 1) & mask()) {
+            if (places_[at].hash != hash) {
+                continue;
+            }
+            block_entry& e = (*this)[places_[at].entry - 1];
             if (e.key == key && e.group == group) {
                 ++e.users;
-                return at - 1;
+                return places_[at].entry - 1;
             }
-            at = e.chain;
-        }
-        if (size_ + 1 > buckets_.size()) {
-            grow();
         }
         const std::uint32_t id = take();
         block_entry& e = (*this)[id];
         e = block_entry{};
         e.key = key;
         e.group = group;
+        e.hash = hash;
         e.users = 1;
-        e.chain = buckets_[hash & mask()];
-        buckets_[hash & mask()] = id + 1;
-        ++size_;
+        places_[at] = {id + 1, hash};
+        if (4 * ++size_ > 3 * places_.size()) {
+            grow();
+        }
         return id;
+    }
+
+    /// That a block will soon be interned.
+    void prefetch(const block_key& key, std::uint8_t group) const noexcept {
+        __builtin_prefetch(&places_[hash_of(key, group) & mask()]);
     }
 
     [[nodiscard]] block_entry& operator[](std::uint32_t id) noexcept {
@@ -107,12 +114,12 @@ class block_table {
             return;
         }
         assert(e.waiters == nullptr);
-        std::uint32_t* at = &buckets_[(e.key.hash() + e.group) & mask()];
-        while (*at != id + 1) {
-            at = &(*this)[*at - 1].chain;
+        std::size_t at = e.hash & mask();
+        while (places_[at].entry != id + 1) {
+            at = (at + 1) & mask();
         }
-        *at = e.chain;
-        e.chain = unused_;
+        close_gap(at);
+        e.hash = unused_;
         unused_ = id + 1;
         --size_;
     }
@@ -147,12 +154,22 @@ class block_table {
  private:
     static constexpr std::uint32_t page_size = 512;
 
-    [[nodiscard]] std::size_t mask() const noexcept { return buckets_.size() - 1; }
+    // Where an entry is found: open addressing, linear probing. The hashes here and in the entries
+    // spare a look at entries that are not meant: each would be a line of memory of its own.
+    struct place {
+        std::uint32_t entry = 0;  // index + 1; 0: empty
+        std::uint32_t hash = 0;
+    };
+
+    [[nodiscard]] static std::uint32_t hash_of(const block_key& key, std::uint8_t group) noexcept {
+        return static_cast<std::uint32_t>(key.hash()) + group;
+    }
+    [[nodiscard]] std::size_t mask() const noexcept { return places_.size() - 1; }
 
     std::uint32_t take() {
         if (unused_ != 0) {
             const std::uint32_t id = unused_ - 1;
-            unused_ = (*this)[id].chain;
+            unused_ = (*this)[id].hash;
             return id;
         }
         if (made_ == pages_.size() * page_size) {
@@ -161,22 +178,34 @@ class block_table {
         return made_++;
     }
 
-    void grow() {
-        std::vector<std::uint32_t> old(buckets_.size() * 2, 0);
-        old.swap(buckets_);
-        for (std::uint32_t head : old) {
-            while (head != 0) {
-                block_entry& e = (*this)[head - 1];
-                std::uint32_t& bucket = buckets_[(e.key.hash() + e.group) & mask()];
-                const std::uint32_t next = e.chain;
-                e.chain = bucket;
-                bucket = head;
-                head = next;
+    // Empties a place, and moves up those behind it that could not be found past a gap.
+    void close_gap(std::size_t gap) noexcept {
+        for (std::size_t at = (gap + 1) & mask(); places_[at].entry != 0; at = (at + 1) & mask()) {
+            const std::size_t home = places_[at].hash & mask();
+            if (((at - home) & mask()) >= ((at - gap) & mask())) {
+                places_[gap] = places_[at];
+                gap = at;
             }
+        }
+        places_[gap] = {};
+    }
+
+    void grow() {
+        std::vector<place> old(places_.size() * 2);
+        old.swap(places_);
+        for (const place& p : old) {
+            if (p.entry == 0) {
+                continue;
+            }
+            std::size_t at = p.hash & mask();
+            while (places_[at].entry != 0) {
+                at = (at + 1) & mask();
+            }
+            places_[at] = p;
         }
     }
 
-    std::vector<std::uint32_t> buckets_;  // index + 1 of the first entry; power of two
+    std::vector<place> places_;  // a power of two, at most three quarters taken
     std::vector<std::unique_ptr<block_entry[]>> pages_;
     std::uint32_t made_ = 0;
     std::uint32_t unused_ = 0;  // index + 1, chained

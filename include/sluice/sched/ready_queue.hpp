@@ -137,7 +137,8 @@ class ready_queue {
         std::uint32_t queued = 0;  // ids in any group, the overdue included
     };
 
-    // What flows are ordered by: the tag, then their best request.
+    // What flows are ordered by: the tag, then their best request. Of the only flow of a group it
+    // may be out of date: nothing is compared with it.
     struct flow_key {
         double tag;
         node best;
