@@ -16,7 +16,7 @@ double nanoseconds(time_point at) noexcept {
 
 // The last instant at which `r` can still make its deadline.
 time_point latest_start(const request_view& r) noexcept {
-    const duration left = std::max(from_seconds(r.remaining.total()), duration{0});
+    const duration left = std::max(from_seconds(r.remaining.alone()), duration{0});
     return r.deadline < time_point::min() + left ? time_point::min() : r.deadline - left;
 }
 
@@ -71,7 +71,15 @@ lstf_policy::lstf_policy(const policy_options& options)
     : deadline_policy(options.flag("late_last", true)) {}
 
 double lstf_policy::rank_in_time(const request_view& r) const noexcept {
-    return to_seconds(r.deadline.time_since_epoch()) - r.predicted.total();
+    return to_seconds(r.deadline.time_since_epoch()) -
+           (late_last() ? r.predicted.compute : r.predicted.total());
+}
+
+on_time_policy::on_time_policy(const policy_options& options)
+    : deadline_policy(options.flag("late_last", true)) {}
+
+double on_time_policy::rank_in_time(const request_view& r) const noexcept {
+    return to_seconds(r.deadline.time_since_epoch()) + r.remaining.total();
 }
 
 policy_wrapper::policy_wrapper(std::unique_ptr<policy> inner) noexcept : inner_(std::move(inner)) {
@@ -134,6 +142,7 @@ std::span<const detail::builtin_policy> detail::builtin_policies() noexcept {
         {"srpt", &construct_policy<srpt_policy>},
         {"edf", &construct_policy<edf_policy>},
         {"lstf", &construct_policy<lstf_policy>},
+        {"on_time", &construct_policy<on_time_policy>},
         {"aging", &construct_policy<aging_policy>},
         {"fair", &construct_policy<fair_policy>},
     };

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <functional>
 #include <memory>
 #include <vector>
 
+#include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 
 #include <sluice/coro/sync_wait.hpp>
+#include <sluice/cost/linear_cost_model.hpp>
+#include <sluice/sched/policy_registry.hpp>
 
-#include "../src/replay/baseline.hpp"
+#include "../src/baseline/baseline.hpp"
 #include "support/rig.hpp"
 
-namespace sluice::replay {
+namespace sluice::baselines {
 namespace {
 
 using namespace std::chrono_literals;
@@ -22,7 +26,7 @@ constexpr duration token_time = 1us;
 /// A baseline on virtual time over a store and a device of real bytes.
 struct stand {
     explicit stand(baseline_kind kind, rig::shape shape = {},
-                   void (*change)(baseline_options&) = nullptr)
+                   const std::function<void(baseline_options&)>& change = {})
         : r(shape) {
         r.gpu = *host_device::create({.rate = 1e9}, &r.loop);
         r.fill(1, 64);
@@ -34,7 +38,7 @@ struct stand {
         o.store = r.l3.get();
         o.l2_bytes = std::uint64_t{shape.l2_blocks} * shape.block_bytes;
         o.home = &r.loop;
-        if (change != nullptr) {
+        if (change) {
             change(o);
         }
         base = *baseline::create(o, [this](const baseline_outcome& out) { done.push_back(out); });
@@ -46,11 +50,13 @@ struct stand {
     }
 
     /// Blocks first .. first + n - 1 and `extra` more tokens, at this moment.
-    void submit(std::uint64_t first, std::uint32_t n, std::uint64_t extra = 16) {
+    void submit(std::uint64_t first, std::uint32_t n, std::uint64_t extra = 16,
+                time_point deadline = never) {
         keys.push_back(std::make_unique<std::vector<block_key>>(rig::keys(first, n)));
         baseline_spec spec;
         spec.keys = *keys.back();
         spec.prompt_tokens = std::uint64_t{n} * 16 + extra;
+        spec.deadline = deadline;
         spec.user = keys.back().get();
         base->submit(spec);
     }
@@ -207,13 +213,61 @@ TEST_CASE("baseline: what was computed is stored, and loaded by others", "[basel
     }
 }
 
+TEST_CASE("baseline: coupled serves whom the policy says", "[baseline]") {
+    linear_cost_model cost;
+    cost.set_load(stage_id::fetch, {.per_byte_s = 1 / 100e6});
+    cost.set_load(stage_id::copy, {.per_byte_s = 1e-9});
+    cost.set_compute({.c1_s = 1e-6});
+    cost.set_refit(false);
+    // Three come while the first is served: by deadline, by tokens to compute, by all that is to
+    // do.
+    struct row {
+        const char* policy;
+        std::vector<int> order;
+    };
+    for (const row& want : {row{"fifo", {0, 1, 2, 3}}, row{"edf:late_last=off", {0, 3, 2, 1}},
+                            row{"sjf_pt", {0, 2, 1, 3}}, row{"sjf", {0, 1, 3, 2}}}) {
+        CAPTURE(want.policy);
+        const std::unique_ptr<policy> order = *make_policy(want.policy);
+        stand s(baseline_kind::coupled, {}, [&](baseline_options& o) {
+            o.policy = order.get();
+            o.cost = &cost;
+        });
+        s.submit(1, 8);
+        s.r.loop.advance(10us);
+        s.submit(9, 1, 20, s.begin + 9ms);
+        s.submit(17, 9, 16, s.begin + 8ms);
+        s.submit(33, 4, 30, s.begin + 7ms);
+        s.r.loop.run_until_idle();
+        REQUIRE(s.done.size() == 4);
+        for (std::size_t i = 0; i < 4; ++i) {
+            CHECK(s.done[i].user == s.keys[static_cast<std::size_t>(want.order[i])].get());
+        }
+        // The service of each is what it is without a policy, and as predicted.
+        for (const baseline_outcome& out : s.done) {
+            const duration took = out.report.first_token - out.begun;
+            CHECK(to_seconds(took) == Catch::Approx(out.report.predicted.total()));
+        }
+    }
+}
+
 TEST_CASE("baseline: what can never fit fails, wrong options are refused", "[baseline]") {
     stand s(baseline_kind::coupled, {.slots = 8});
     s.submit(1, 8);
     s.r.loop.run_until_idle();
     CHECK(s.done.at(0).status.code() == absl::StatusCode::kOutOfRange);
     CHECK(baseline::create({}, nullptr).status().code() == absl::StatusCode::kInvalidArgument);
+    const std::unique_ptr<policy> order = *make_policy("sjf");
+    baseline_options o;
+    o.kind = baseline_kind::async;
+    o.l1 = &*s.r.l1;
+    o.compute = &*s.r.model;
+    o.device = s.r.gpu.get();
+    o.store = s.r.l3.get();
+    o.home = &s.r.loop;
+    o.policy = order.get();
+    CHECK(baseline::create(o, nullptr).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace
-}  // namespace sluice::replay
+}  // namespace sluice::baselines

@@ -130,47 +130,74 @@ TEST_CASE("sjf_pt counts the tokens to compute") {
     CHECK(make("sjf_pt")->rank(requests[1], stage_id::copy, start).value == 0);
 }
 
-TEST_CASE("edf goes by deadline, lstf by the latest start") {
+TEST_CASE("edf goes by deadline, lstf of the papers by the latest start") {
     std::vector<request_view> requests = {request(0ns, 1, 1), request(0ns, 6, 2),
                                           request(0ns, 1, 0)};
     requests[0].deadline = start + 20s;
     requests[1].deadline = start + 25s;  // starts at 17, before 18
     for (const char* form : {"on", "off"}) {
         CHECK(order(*make(std::string("edf:late_last=") + form), requests) == indices{0, 1, 2});
-        CHECK(order(*make(std::string("lstf:late_last=") + form), requests) == indices{1, 0, 2});
     }
+    const auto p = make("lstf:late_last=off");
+    CHECK(order(*p, requests) == indices{1, 0, 2});
     // What is done does not re-rank, the plan does.
     requests[1].remaining = {0, 0, 1};
-    CHECK(order(*make("lstf"), requests) == indices{1, 0, 2});
+    CHECK(order(*p, requests) == indices{1, 0, 2});
     requests[1].predicted = {0, 0, 1};
+    CHECK(order(*p, requests) == indices{0, 1, 2});
+}
+
+TEST_CASE("lstf goes by when loading has to be done") {
+    std::vector<request_view> requests = {request(0ns, 1, 1), request(0ns, 6, 2),
+                                          request(0ns, 1, 0)};
+    requests[0].deadline = start + 20s;
+    requests[1].deadline = start + 25s;
     CHECK(order(*make("lstf"), requests) == indices{0, 1, 2});
+    requests[1].predicted.compute = 7;  // loading has to be done at 18, before 19
+    CHECK(order(*make("lstf"), requests) == indices{1, 0, 2});
+}
+
+TEST_CASE("on_time is between edf and srpt") {
+    std::vector<request_view> requests = {request(0ns, 5, 1), request(0ns, 1, 1),
+                                          request(0ns, 1, 0)};
+    requests[0].deadline = start + 20s;
+    requests[1].deadline = start + 23s;  // 4 smaller, 3 later
+    CHECK(order(*make("on_time"), requests) == indices{1, 0, 2});
+    requests[1].deadline = start + 25s;
+    CHECK(order(*make("on_time"), requests) == indices{0, 1, 2});
+    // Service makes the rank better.
+    requests[1].deadline = start + 23s;
+    requests[0].remaining = {0, 3, 1};
+    CHECK(order(*make("on_time"), requests) == indices{0, 1, 2});
+    CHECK(make("on_time")->ranks_by_service());
 }
 
 TEST_CASE("a request that will miss its deadline goes behind those that will not") {
     std::vector<request_view> requests = {request(0ns, 6, 2), request(0ns, 1, 1),
                                           request(0ns, 4, 1), request(0ns, 1, 0)};
-    requests[0].deadline = start + 5s;
+    requests[0].deadline = start + 4s;  // fetch and copy overlap: alone it takes 5
     requests[1].deadline = start + 50s;
-    requests[2].deadline = start + 4s;
-    for (const char* name : {"edf", "lstf"}) {
+    requests[2].deadline = start + 2s;  // 3
+    for (const char* name : {"edf", "lstf", "on_time"}) {
         CAPTURE(name);
         // Of the hopeless the cheaper first.
         CHECK(order(*make(name), requests) == indices{1, 3, 2, 0});
         CHECK(make(name)->rank(requests[0], stage_id::copy, start).tier == rank_tier::hopeless);
     }
     CHECK(order(*make("edf:late_last=off"), requests) == indices{2, 0, 1, 3});
+    CHECK(order(*make("on_time:late_last=off"), requests) == indices{2, 0, 1, 3});
     CHECK(order(*make("lstf:late_last=off"), requests) == indices{0, 2, 1, 3});
 }
 
 TEST_CASE("next_change is the very instant at which a request becomes hopeless") {
-    for (const char* name : {"edf", "lstf"}) {
+    for (const char* name : {"edf", "lstf", "on_time"}) {
         CAPTURE(name);
         const auto p = make(name);
         request_view r = request(0ns, 2, 1);
         CHECK(p->next_change(r, start) == never);  // no deadline
         r.deadline = start + 10s;
         const time_point change = p->next_change(r, start);
-        CHECK(change == start + 7s + 1ns);
+        CHECK(change == start + 8s + 1ns);
         CHECK(p->rank(r, stage_id::fetch, change - 1ns).tier == rank_tier::normal);
         CHECK(p->rank(r, stage_id::fetch, change).tier == rank_tier::hopeless);
         CHECK(p->next_change(r, change - 1ns) == change);
@@ -209,7 +236,7 @@ TEST_CASE("aging sends who has waited to the front, oldest first") {
     const auto deadlines = make("aging:after=5(edf)");
     request_view r = request(0s, 1, 1);
     r.deadline = start + 4s;
-    CHECK(deadlines->next_change(r, start) == start + 2s + 1ns);
+    CHECK(deadlines->next_change(r, start) == start + 2500ms + 1ns);
     CHECK(deadlines->next_change(r, start + 3s) == start + 5s);
 }
 

@@ -85,8 +85,8 @@ TEST_CASE("a registered class is made by name, the first of two") {
 TEST_CASE("the built-in policies are there") {
     const auto names = sluice::policy_names();
     CHECK(std::is_sorted(names.begin(), names.end()));
-    for (const char* name : {"external", "fifo", "sjf_pt", "sjf", "srpt", "edf", "lstf", "aging",
-                             "fair", "test_plain", "test_options"}) {
+    for (const char* name : {"external", "fifo", "sjf_pt", "sjf", "srpt", "edf", "lstf", "on_time",
+                             "aging", "fair", "test_plain", "test_options"}) {
         CAPTURE(name);
         CHECK(std::find(names.begin(), names.end(), name) != names.end());
     }

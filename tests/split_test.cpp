@@ -74,6 +74,27 @@ TEST_CASE("prices move work off the stage that is full") {
     CHECK(even.priced_s == Approx(5 * even.ttft_s));
 }
 
+TEST_CASE("the more requests arrive, the shorter a computation that holds them up") {
+    // By the prices alone it is all or nothing: computing costs half of what loading does.
+    stage_prices prices;
+    prices.fetch = prices.copy = 2;
+    const auto times = ten_blocks(0.09, 0.1);
+    CHECK(choose_split(10, times, {}, prices).load_blocks == 0);
+    std::uint32_t before = 0;
+    for (const double arrivals : {0.5, 1.0, 2.0, 4.0, 100.0}) {
+        CAPTURE(arrivals);
+        prices.arrivals_per_s = arrivals;
+        const auto choice = choose_split(10, times, {}, prices);
+        CHECK(choice.load_blocks >= before);
+        before = choice.load_blocks;
+        if (arrivals == 2.0) {
+            // 0.18 k + 0.1 (10 - k) + (0.1 (10 - k))^2, but for what does not depend on k.
+            CHECK(choice.load_blocks == 6);
+        }
+    }
+    CHECK(before == 10);
+}
+
 TEST_CASE("the shadow price is 1 on an idle stage and bounded on a full one") {
     CHECK(sluice::shadow_price(0) == 1);
     CHECK(sluice::shadow_price(-1) == 1);
@@ -121,7 +142,8 @@ TEST_CASE("the choice is the best of all, on random shapes") {
             t = {unit(random), unit(random), unit(random)};
         }
         const stage_backlog backlog{unit(random), unit(random), unit(random)};
-        const stage_prices prices{1 + unit(random), 1 + unit(random), 1 + unit(random)};
+        const stage_prices prices{1 + unit(random), 1 + unit(random), 1 + unit(random),
+                                  unit(random)};
         const auto choice = choose_split(
             blocks, [&](std::uint32_t k) { return times[k]; }, backlog, prices);
         for (std::uint32_t k = 0; k <= blocks; ++k) {
@@ -129,7 +151,8 @@ TEST_CASE("the choice is the best of all, on random shapes") {
                 sluice::split_ttft(k,
                                    {times[k].fetch * prices.fetch, times[k].copy * prices.copy,
                                     times[k].compute * prices.compute},
-                                   backlog);
+                                   backlog) +
+                prices.arrivals_per_s * times[k].compute * times[k].compute * prices.compute / 2;
             REQUIRE(choice.priced_s <= priced);
             REQUIRE((priced > choice.priced_s || k <= choice.load_blocks));
         }

@@ -23,6 +23,8 @@
 /// - Order and cost: sluice::policy, sluice::policy_registry; sluice::cost_model,
 ///   sluice::linear_cost_model.
 /// - Stages of your own: sluice::block_stage, sluice::coroutine_stage.
+/// - Simulation, on a sluice::virtual_loop: sluice::sim::network, sluice::sim::link,
+///   sluice::sim::copy_engine, sluice::sim::prefill, sluice::sim::iteration_engine.
 /// - Coroutines: sluice::task, sluice::scope, sluice::loop, sluice::thread_loop,
 ///   sluice::virtual_loop.
 /// - What happened: sluice::pipeline_stats, sluice::request_report; sluice::experiment_result and
@@ -81,6 +83,12 @@
 #include <sluice/sched/policy_registry.hpp>
 #include <sluice/sched/ready_queue.hpp>
 #include <sluice/sched/request_view.hpp>
+
+#include <sluice/sim/copy_engine.hpp>
+#include <sluice/sim/iteration_engine.hpp>
+#include <sluice/sim/link.hpp>
+#include <sluice/sim/network.hpp>
+#include <sluice/sim/prefill.hpp>
 
 #include <sluice/stage/await_operation.hpp>
 #include <sluice/stage/block_stage.hpp>

@@ -41,7 +41,7 @@ std::string message_of(const CLI::ParseError& error, const parse_place& place) {
 
 int run(int argc, char** argv) {
     namespace command = sluice::command;
-    CLI::App app{"KV-cache loading for LLM serving: replay a trace, profile, measure", "sluice"};
+    CLI::App app{"KV-cache loading for LLM serving: replay a trace, simulate, profile, measure", "sluice"};
     app.set_version_flag("--version", "sluice " + std::string(sluice::version()));
     app.require_subcommand(1);
     int exit_code = command::exit_ok;
@@ -51,6 +51,7 @@ int run(int argc, char** argv) {
     command::add_node(app, exit_code);
     command::add_put(app, exit_code);
     command::add_fetch(app, exit_code);
+    command::add_sim(app, exit_code);
     command::add_version(app, exit_code);
     try {
         app.parse(argc, argv);

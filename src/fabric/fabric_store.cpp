@@ -30,11 +30,11 @@ absl::Status check(const fabric_store_options& o) {
     if (o.nodes.empty() || o.nodes.size() > 1024) {
         return invalid(fmt::format("{} nodes; 1 to 1024 are possible", o.nodes.size()));
     }
-    if (o.replicas < 1 || o.replicas > fabric::max_replicas || o.replicas > o.nodes.size()) {
+    if (o.replicas < 1 || o.replicas > detail::max_replicas || o.replicas > o.nodes.size()) {
         return invalid(
             fmt::format("{} replicas on {} nodes; 1 to {} are possible, at most one "
                         "per node",
-                        o.replicas, o.nodes.size(), fabric::max_replicas));
+                        o.replicas, o.nodes.size(), detail::max_replicas));
     }
     if (o.connections < 1 || o.connections > 16) {
         return invalid(fmt::format("{} connections per node; 1 to 16 are possible", o.connections));

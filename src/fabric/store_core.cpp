@@ -114,7 +114,7 @@ void store_core::start_get(store_get& op) {
 
 // Asks the first node that is left for the block and answers at present.
 void store_core::try_next(read_item& item) {
-    const candidates nodes = placement_.of(item.op->key);
+    const detail::candidates nodes = placement_.of(item.op->key);
     const time_point now = loop_.now();
     const spot* const known = spots_.find(item.op->key, now);
     for (; item.attempt < nodes.count; ++item.attempt) {

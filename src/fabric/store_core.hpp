@@ -14,9 +14,9 @@
 #include <sluice/fabric/fabric_store.hpp>
 #include <sluice/stage/rate_limiter.hpp>
 
+#include "../placement.hpp"
 #include "local_memory.hpp"
 #include "peer.hpp"
-#include "placement.hpp"
 #include "spot_cache.hpp"
 
 namespace sluice::fabric {
@@ -63,7 +63,7 @@ class store_core final : peer::user {
         std::uint32_t left = 0;
         absl::StatusCode best = absl::StatusCode::kUnavailable;
         time_point since{};
-        std::array<put_item, max_replicas> items;
+        std::array<put_item, detail::max_replicas> items;
     };
     struct lookup_job;
     // A remove or inspect: one message to each of several nodes.
@@ -135,7 +135,7 @@ class store_core final : peer::user {
     const fabric_store_options options_;
     local_memory memory_;
     peer_settings settings_;
-    placement placement_;
+    detail::placement placement_;
     std::vector<std::unique_ptr<peer>> peers_;
     spot_cache spots_;
     rate_limiter limiter_;

@@ -31,7 +31,7 @@ void store_core::start_put(store_put& op) {
     job.op = &op;
     job.best = absl::StatusCode::kUnavailable;
     job.since = loop_.now();
-    const candidates nodes = placement_.of(op.key);
+    const detail::candidates nodes = placement_.of(op.key);
     job.left = 1;  // until all have been asked
     for (std::uint32_t i = 0; i < nodes.count; ++i) {
         peer& p = *peers_[nodes.nodes[i]];
@@ -88,7 +88,7 @@ void store_core::start_lookup(store_lookup& op) {
 void store_core::ask_round(const std::shared_ptr<lookup_job>& job) {
     std::map<std::uint32_t, std::vector<std::uint32_t>> by_node;
     for (const std::uint32_t i : job->open) {
-        const candidates nodes = placement_.of(job->op->keys[i]);
+        const detail::candidates nodes = placement_.of(job->op->keys[i]);
         std::uint8_t& attempt = job->attempt[i];
         while (attempt < nodes.count && !peers_[nodes.nodes[attempt]]->usable()) {
             ++attempt;
@@ -163,7 +163,7 @@ void store_core::start_remove(store_remove& op) {
             continue;
         }
         spots_.forget(key);
-        const candidates nodes = placement_.of(key);
+        const detail::candidates nodes = placement_.of(key);
         for (std::uint32_t i = 0; i < nodes.count; ++i) {
             if (peers_[nodes.nodes[i]]->usable()) {
                 by_node[nodes.nodes[i]].push_back(key);

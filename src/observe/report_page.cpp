@@ -72,7 +72,10 @@ std::string_view name_of(plot_kind kind) {
 }
 
 json axis_json(const plot_axis& axis) {
-    return {{"label", axis.label}, {"log", axis.log}, {"percent", axis.percent}};
+    return {{"label", axis.label},
+            {"log", axis.log},
+            {"percent", axis.percent},
+            {"from_zero", axis.from_zero}};
 }
 
 json series_json(const plot_series& series, std::size_t place) {
@@ -82,14 +85,20 @@ json series_json(const plot_series& series, std::size_t place) {
             continue;
         }
         json point = json::array({rounded(p.x), rounded(p.y)});
-        if (!p.note.empty()) {
+        const bool between = std::isfinite(p.low) && std::isfinite(p.high);
+        if (!p.note.empty() || between) {
             point.push_back(p.note);
+        }
+        if (between) {
+            point.push_back(rounded(p.low));
+            point.push_back(rounded(p.high));
         }
         points.push_back(std::move(point));
     }
     return {{"name", series.name},
             {"dashed", series.look == series_look::dashed},
             {"shown", series.shown},
+            {"joined", series.joined},
             {"colour", series.colour < 0 ? static_cast<int>(place) : series.colour},
             {"points", std::move(points)}};
 }
@@ -132,10 +141,6 @@ json plot_json(const page_plot& plot) {
 }
 
 void add_table(std::string& out, const page_table& table) {
-    out += "<section>\n";
-    if (!table.title.empty()) {
-        out += fmt::format("<h2>{}</h2>\n", escaped(table.title));
-    }
     std::string groups;
     std::string columns;
     bool named = false;
@@ -163,6 +168,28 @@ void add_table(std::string& out, const page_table& table) {
     out += "</tbody></table></div>\n";
     if (!table.caption.empty()) {
         out += fmt::format("<p class=\"caption\">{}</p>\n", escaped(table.caption));
+    }
+}
+
+void add_table_section(std::string& out, const page_table& table) {
+    out += "<section>\n";
+    if (!table.title.empty()) {
+        out += fmt::format("<h2>{}</h2>\n", escaped(table.title));
+    }
+    add_table(out, table);
+    out += "</section>\n";
+}
+
+void add_plot_section(std::string& out, const page_plot& plot, std::size_t place) {
+    out += fmt::format("<section>\n<h2>{}</h2>\n", escaped(plot.title));
+    if (!plot.caption.empty()) {
+        out += fmt::format("<p class=\"caption\">{}</p>\n", escaped(plot.caption));
+    }
+    out += fmt::format("<div data-plot=\"{}\"></div>\n", place);
+    if (plot.table) {
+        out += "<details><summary>Figures</summary>\n";
+        add_table(out, *plot.table);
+        out += "</details>\n";
     }
     out += "</section>\n";
 }
@@ -204,16 +231,11 @@ std::string render_page(const report_page& page) {
         out += "</div>\n";
     }
     for (const page_table& table : page.tables) {
-        add_table(out, table);
+        add_table_section(out, table);
     }
     json plots = json::array();
     for (const page_plot& plot : page.plots) {
-        out += fmt::format("<section data-plot=\"{}\">\n<h2>{}</h2>\n", plots.size(),
-                           escaped(plot.title));
-        if (!plot.caption.empty()) {
-            out += fmt::format("<p class=\"caption\">{}</p>\n", escaped(plot.caption));
-        }
-        out += "</section>\n";
+        add_plot_section(out, plot, plots.size());
         plots.push_back(plot_json(plot));
     }
     add_description(out, page);

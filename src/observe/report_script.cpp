@@ -8,6 +8,8 @@ std::string_view report_script() noexcept {
 'use strict';
 const data = JSON.parse(document.getElementById('data').textContent);
 const colour = i => `var(--c${i % 10})`;
+// A point is [x, y, note, low, high]; the last ones may be missing.
+const ends = p => p.length > 4 ? [p[1], p[3], p[4]] : [p[1]];
 const clamp = (v, low, high) => Math.max(low, Math.min(high, v));
 
 // Elements are made through the DOM, never from markup: no text can become an element.
@@ -39,6 +41,10 @@ function number(value, axis) {
   return String(+value.toPrecision(3));
 }
 
+// A value and its interval.
+const spread = (p, axis) => number(p[1], axis) +
+  (p.length > 4 ? ` (${number(p[3], axis)} to ${number(p[4], axis)})` : '');
+
 function linear_ticks(low, high, count) {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -69,8 +75,10 @@ function scale(axis, values, from, to) {
   let high = usable.reduce((a, b) => Math.max(a, b), -Infinity);
   if (!usable.length) { low = log ? 0.1 : 0; high = 1; }
   if (log) { low /= 1.08; high *= 1.08; } else {
-    low = axis.percent ? 0 : Math.min(0, low);
-    high = axis.percent ? 1 : high * 1.04;
+    const room = (high - low) * 0.05;
+    if (axis.percent) { high = low < 0 ? Math.max(0, high + room) : Math.max(1, high); low = Math.min(0, low); }
+    else if (axis.from_zero) { low = Math.min(0, low); high = Math.max(0, high * 1.04); }
+    else { low -= room; high += room; }
   }
   if (!(high > low)) high = low + 1;
   const place = log ? v => Math.log(Math.max(v, low) / low) / Math.log(high / low)
@@ -102,15 +110,19 @@ function draw_points(plot, host, shown) {
   const visible = plot.series.map((s, i) => ({...s, i})).filter(s => shown[s.i]);
   const all = visible.flatMap(s => s.points);
   const x = scale(plot.x, all.map(p => p[0]), box.left, box.right);
-  const y = scale(plot.y, all.map(p => p[1]), box.bottom, box.top);
+  const y = scale(plot.y, all.flatMap(ends), box.bottom, box.top);
   frame(svg, x, y, box);
   const spots = [];
   for (const s of visible) {
     let path = '';
+    const between = s.points.filter(p => p.length > 4);
+    if (plot.kind === 'lines' && between.length > 1) make(svg, 'polygon', {fill: colour(s.colour),
+      'fill-opacity': .14, points: [...between.map(p => [p[0], p[4]]), ...between.reverse().map(p => [p[0], p[3]])]
+        .map(q => `${x.at(q[0]).toFixed(1)},${y.at(q[1]).toFixed(1)}`).join(' ')});
     for (const p of s.points) {
       const px = +x.at(p[0]).toFixed(1), py = +y.at(p[1]).toFixed(1);
-      spots.push({px, py, p, s});
-      if (plot.kind === 'scatter')
+      if (!s.joined) spots.push({px, py, p, s});
+      if (plot.kind === 'scatter' && !s.joined)
         make(svg, 'circle', {cx: px, cy: py, r: 3, fill: colour(s.colour), 'fill-opacity': .55});
       else path += !path ? (plot.kind === 'steps' ? `M${px} ${box.bottom}V${py}` : `M${px} ${py}`) : plot.kind === 'steps' ? `H${px}V${py}` : `L${px} ${py}`;
     }
@@ -133,7 +145,7 @@ function draw_points(plot, host, shown) {
     dot.setAttribute('cx', best.px); dot.setAttribute('cy', best.py);
     dot.setAttribute('stroke', colour(best.s.colour));
     show_tip(event, best.s.name + '\n' + (best.p[2] ||
-      `${plot.x.label}: ${number(best.p[0], plot.x)}\n${plot.y.label}: ${number(best.p[1], plot.y)}`));
+      `${plot.x.label}: ${number(best.p[0], plot.x)}\n${plot.y.label}: ${spread(best.p, plot.y)}`));
   };
   svg.onpointerleave = () => { hide_tip(); dot.setAttribute('visibility', 'hidden'); };
 }
@@ -148,7 +160,8 @@ function draw_bars(plot, host, shown) {
   const height = plot.categories.length * group + 28;
   const svg = make(host, 'svg', {viewBox: `0 0 ${width} ${height}`, height, role: 'img',
                                  'aria-label': plot.title});
-  const x = scale({...plot.y, log: false}, visible.flatMap(s => s.points.map(p => p[1])), left, width - 56);
+  const x = scale({...plot.y, log: false}, visible.flatMap(s => s.points.flatMap(ends)), left, width - 56);
+  const zero = x.at(0);
   for (const v of x.ticks) {
     make(svg, 'line', {class: 'grid', x1: x.at(v), x2: x.at(v), y1: 0, y2: height - 22});
     make(svg, 'text', {x: x.at(v), y: height - 6, 'text-anchor': v ? 'middle' : 'start'}, number(v, plot.y));
@@ -160,13 +173,18 @@ function draw_bars(plot, host, shown) {
     visible.forEach((s, k) => {
       const p = s.points.find(q => q[0] === c);
       if (!p) return;
-      const y = top + (narrow ? 20 : 4) + k * (thick + 2);
-      const bar = make(svg, 'rect', {x: x.at(0), y, height: thick, rx: 2, fill: colour(s.colour),
-                                     width: Math.max(1, x.at(p[1]) - x.at(0))});
-      make(svg, 'text', {x: x.at(p[1]) + 6, y: y + thick - 1.5, 'font-size': 11},
-           number(p[1], plot.y));
+      const y = top + (narrow ? 20 : 4) + k * (thick + 2), end = x.at(p[1]);
+      const bar = make(svg, 'rect', {x: Math.min(zero, end), y, height: thick, rx: 2,
+                                     fill: colour(s.colour), width: Math.max(1, Math.abs(end - zero))});
+      let right = Math.max(zero, end);
+      if (p.length > 4) {
+        const a = x.at(p[3]), b = x.at(p[4]), m = y + thick / 2;
+        make(svg, 'path', {class: 'whisker', d: `M${a} ${m - 3}V${m + 3}M${a} ${m}H${b}M${b} ${m - 3}V${m + 3}`});
+        right = Math.max(right, b);
+      }
+      make(svg, 'text', {x: right + 6, y: y + thick - 1.5, 'font-size': 11}, number(p[1], plot.y));
       bar.onpointermove = event => show_tip(event, category + '\n' + (p[2] ||
-        `${s.name}: ${number(p[1], plot.y)}`));
+        `${s.name}: ${spread(p, plot.y)}`));
       bar.onpointerleave = hide_tip;
     });
   });

@@ -81,6 +81,10 @@ svg text.name { fill: var(--ink); font-size: 13px; }
 svg .grid { stroke: var(--grid); }
 svg .axis { stroke: var(--line); }
 svg .drag { cursor: grab; }
+svg .whisker { stroke: var(--ink); stroke-opacity: .75; fill: none; }
+details { margin-top: .6rem; }
+details .wide { margin-top: .5rem; }
+summary { cursor: pointer; color: var(--soft); font-size: .88rem; }
 .tip {
   position: fixed; z-index: 2; pointer-events: none; display: none; max-width: 20rem;
   background: var(--ink); color: var(--page); border-radius: 6px; padding: .3rem .6rem;

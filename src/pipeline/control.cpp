@@ -147,6 +147,7 @@ stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
 
 void control::admit(request& r) {
     const std::uint32_t most = std::min(r.report.hit_blocks, r.max_load);
+    ++admitted_since_;
     r.plan_blocks = options_.split && most > 0 ? choose_blocks(r, most) : most;
     const stage_seconds s = predict_load_of(r, r.plan_blocks);
     if (r.report.hit_blocks > 0) {  // from all the hits to the plan
@@ -194,11 +195,13 @@ std::uint32_t control::choose_blocks(const request& r, std::uint32_t most) {
         follow(utilisation_.fetch, s.fetch, last_stats_.fetch);
         follow(utilisation_.copy, s.copy, last_stats_.copy);
         follow(utilisation_.compute, s.compute, last_stats_.compute);
+        arrivals_per_s_ += weight * (admitted_since_ / elapsed - arrivals_per_s_);
+        admitted_since_ = 0;
         last_stats_ = s;
         last_stats_at_ = now;
     }
     const stage_prices prices{shadow_price(utilisation_.fetch), shadow_price(utilisation_.copy),
-                              shadow_price(utilisation_.compute)};
+                              shadow_price(utilisation_.compute), arrivals_per_s_};
     return choose_split(
                most, [&](std::uint32_t k) { return predict_load_of(r, k); }, backlog_before(r),
                prices)

@@ -91,6 +91,8 @@ class control {
     owned_timer interval_timer_;
     std::uint64_t generation_ = 0;
     stage_seconds utilisation_;  // recent, for shadow prices
+    double arrivals_per_s_ = 0;  // the same
+    double admitted_since_ = 0;  // since `last_stats_at_`
     double mean_request_s_ = 0;  // predicted, of what is split
     pipeline_stats last_stats_;
     time_point last_stats_at_{};

@@ -12,13 +12,15 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/observe/result.hpp>
 
+#include "../baseline/baseline.hpp"
 #include "../command/progress.hpp"
 #include "../workload/workload.hpp"
-#include "baseline.hpp"
 #include "engine.hpp"
 #include "l3_store.hpp"
 
 namespace sluice::replay {
+
+using baselines::baseline_kind;
 
 /// What is the same in every row of an experiment.
 struct setting {

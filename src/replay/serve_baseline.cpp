@@ -13,6 +13,10 @@
 namespace sluice::replay {
 namespace {
 
+using baselines::baseline;
+using baselines::baseline_options;
+using baselines::baseline_outcome;
+using baselines::baseline_spec;
 using command::progress_bar;
 
 /// A baseline on a thread of its own, and all that it stands on.

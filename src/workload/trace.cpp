@@ -10,94 +10,51 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+
+#include "../json/object_reader.hpp"
 
 namespace sluice::workload {
 namespace {
-
-using json = nlohmann::json;
 
 struct close_file {
     void operator()(std::FILE* file) const noexcept { std::fclose(file); }
 };
 
-/// What is wrong with a value that should be a whole number of at least `least`; empty if nothing.
-std::string number_fault(const json& value, std::uint64_t least, std::uint64_t most) {
-    if (!value.is_number()) {
-        return fmt::format("is {}, not a number", value.type_name());
-    }
-    if (!value.is_number_integer()) {
-        return "is not a whole number";
-    }
-    if (!value.is_number_unsigned() && value.get<std::int64_t>() < 0) {
-        return "is negative";
-    }
-    const auto number = value.get<std::uint64_t>();
-    if (number < least) {
-        return fmt::format("is {}, below {}", number, least);
-    }
-    return number > most ? fmt::format("is {}, above {}", number, most) : std::string();
-}
-
-/// Reads `key` into `out`; what is wrong, or nothing.
-template <class Number>
-std::string read_number(const json& line, const char* key, std::uint64_t least, std::uint64_t most,
-                        Number& out) {
-    const auto it = line.find(key);
-    if (it == line.end()) {
-        return fmt::format("key '{}' is missing", key);
-    }
-    if (const std::string fault = number_fault(*it, least, most); !fault.empty()) {
-        return fmt::format("'{}' {}", key, fault);
-    }
-    out = it->template get<Number>();
-    return {};
-}
-
-std::string read_ids(const json& line, std::vector<std::uint64_t>& out) {
-    const auto it = line.find("hash_ids");
-    if (it == line.end()) {
-        return "key 'hash_ids' is missing";
-    }
-    if (!it->is_array()) {
-        return fmt::format("'hash_ids' is {}, not an array", it->type_name());
-    }
-    for (const json& id : *it) {
-        if (const std::string fault = number_fault(id, 0, UINT64_MAX); !fault.empty()) {
-            return fmt::format("'hash_ids'[{}] {}", out.size(), fault);
+absl::Status read_ids(const json::value& ids, std::vector<std::uint64_t>& out) {
+    constexpr std::uint64_t most = (std::uint64_t{1} << 63) - 1;
+    out.reserve(ids.items().size());
+    for (const json::value& id : ids.items()) {
+        if (!id.whole() || *id.whole() > most) {
+            return json::check_whole(id, fmt::format("key 'hash_ids'[{}]", out.size()), 0, most);
         }
-        out.push_back(id.get<std::uint64_t>());
+        out.push_back(*id.whole());
     }
-    return {};
+    return absl::OkStatus();
 }
 
-/// What is wrong with the line, or nothing and the request in `out`.
-std::string parse_line(std::string_view text, const trace_limits& limits, trace_request& out) {
-    const json line = json::parse(text, nullptr, false);
-    if (line.is_discarded()) {
-        return "not a JSON object";
-    }
-    if (!line.is_object()) {
-        return fmt::format("{} in place of a JSON object", line.type_name());
-    }
+absl::StatusOr<trace_request> parse_line(const json::value& line, const trace_limits& limits) {
     constexpr std::uint64_t max_ms = std::uint64_t{1} << 53;
-    std::string fault = read_number(line, "timestamp", 0, max_ms, out.timestamp_ms);
-    if (fault.empty()) {
-        fault = read_number(line, "input_length", 1, limits.max_input_tokens, out.input_length);
-    }
-    if (fault.empty()) {
-        fault = read_number(line, "output_length", 0, UINT32_MAX, out.output_length);
-    }
-    if (fault.empty()) {
-        fault = read_ids(line, out.hash_ids);
+    json::object_reader from(line);
+    trace_request out;
+    out.line = line.line();
+    out.timestamp_ms = from.whole("timestamp", 0, max_ms);
+    out.input_length =
+        static_cast<std::uint32_t>(from.whole("input_length", 1, limits.max_input_tokens));
+    out.output_length = static_cast<std::uint32_t>(from.whole("output_length", 0, UINT32_MAX));
+    if (const json::value* ids = from.array("hash_ids")) {
+        from.keep(read_ids(*ids, out.hash_ids));
     }
     const std::uint32_t blocks =
         out.input_length / trace_block_tokens + (out.input_length % trace_block_tokens != 0);
-    if (fault.empty() && out.hash_ids.size() != blocks) {
-        fault = fmt::format("{} 'hash_ids' for an 'input_length' of {}, which has {} blocks of {}",
-                            out.hash_ids.size(), out.input_length, blocks, trace_block_tokens);
+    if (from.ok() && out.hash_ids.size() != blocks) {
+        from.keep(line.error(fmt::format(
+            "key 'hash_ids' has {} ids, but an 'input_length' of {} has {} blocks of {} tokens",
+            out.hash_ids.size(), out.input_length, blocks, trace_block_tokens)));
     }
-    return fault;
+    if (absl::Status fault = from.finish(); !fault.ok()) {
+        return fault;
+    }
+    return out;
 }
 
 bool is_blank(std::string_view text) {
@@ -202,17 +159,21 @@ absl::StatusOr<std::optional<trace_request>> trace_reader::next() {
         if (is_blank(s.line)) {
             continue;
         }
-        trace_request request;
-        if (const std::string what = parse_line(s.line, s.limits, request); !what.empty()) {
-            return s.fault(what);
+        const absl::StatusOr<json::value> line =
+            json::parse(s.line, s.path, {.first_line = static_cast<std::uint32_t>(s.number)});
+        absl::StatusOr<trace_request> request =
+            line.ok() ? parse_line(*line, s.limits) : line.status();
+        if (!request.ok()) {
+            s.over = true;
+            return request.status();
         }
-        if (request.timestamp_ms < s.last_timestamp) {
-            return s.fault(fmt::format("'timestamp' {} is before {}, that of the line above",
-                                       request.timestamp_ms, s.last_timestamp));
+        if (request->timestamp_ms < s.last_timestamp) {
+            return s.fault(fmt::format("key 'timestamp' is {}, before {}, that of the line above",
+                                       request->timestamp_ms, s.last_timestamp));
         }
-        s.last_timestamp = request.timestamp_ms;
+        s.last_timestamp = request->timestamp_ms;
         ++s.requests;
-        return std::optional<trace_request>(std::move(request));
+        return std::optional<trace_request>(*std::move(request));
     }
     return none;
 }

@@ -22,6 +22,7 @@ struct trace_request {
     std::uint32_t input_length = 0;  ///< tokens, at least 1
     std::uint32_t output_length = 0;
     std::vector<std::uint64_t> hash_ids;  ///< one per started block; equal ids, equal prefixes
+    std::uint64_t line = 0;               ///< of the file, from 1; 0: of no file
 };
 
 struct trace_limits {
@@ -30,8 +31,8 @@ struct trace_limits {
 };
 
 /// Reads a trace in the Mooncake format, a JSON object per line: `timestamp` (ms), `input_length`,
-/// `output_length`, `hash_ids`. Other keys are ignored, and so are blank lines. Memory is bounded
-/// by the longest line allowed.
+/// `output_length`, `hash_ids` (below 2^63). Other keys are errors; blank lines are skipped. Memory
+/// is bounded by the longest line allowed.
 class trace_reader {
  public:
     /// \return kNotFound: no such file; kInvalidArgument: a directory; kPermissionDenied.
@@ -44,10 +45,11 @@ class trace_reader {
 
     /// The next request; empty at the end of the file.
     ///
-    /// \return kInvalidArgument, naming file and line: not JSON, a key missing or of a wrong type,
-    /// a negative number, as many `hash_ids` as `input_length` does not need, a timestamp before
-    /// that of the line above, a line that is too long, a file without requests; kUnavailable: the
-    /// file could not be read. After an error there is nothing more to read.
+    /// \return kInvalidArgument, naming file, line and key: not JSON, a key missing, unknown, twice
+    /// there or of a wrong type, a number out of range, as many `hash_ids` as `input_length` does
+    /// not need, a timestamp before that of the line above, a line that is too long, a file without
+    /// requests; kUnavailable: the file could not be read. After an error there is nothing more to
+    /// read.
     [[nodiscard]] absl::StatusOr<std::optional<trace_request>> next();
 
  private:

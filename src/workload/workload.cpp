@@ -2,20 +2,18 @@
 #include "workload.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 #include <unordered_set>
 #include <utility>
 
+#include "arrivals.hpp"
 #include "random.hpp"
 
 namespace sluice::workload {
 namespace {
 
-// Names of what is drawn, so that no two draws are the same.
-constexpr std::uint64_t arrival_stream = 1;
-constexpr std::uint64_t deadline_stream = 2;
+// Names of what is drawn; arrivals have others.
 constexpr std::uint64_t shared_stream = 3;                      // + a hash id
 constexpr std::uint64_t query_stream = std::uint64_t{1} << 63;  // + a place in the trace
 
@@ -55,15 +53,6 @@ void fill_keys(workload_request& r, std::uint32_t block_tokens) {
         parent = chain_key(parent, std::span(r.tokens).subspan(b * block_tokens, block_tokens));
         r.keys.push_back(parent);
     }
-}
-
-/// Where in the trace's time a request arrives. Timestamps lie on the bucket's start, give or take
-/// some milliseconds.
-double spread_arrival(const trace_request& from, std::size_t index,
-                      const workload_options& options) {
-    const double at = static_cast<double>(from.timestamp_ms) * 1e-3;
-    const double bucket = std::round(at / options.bucket_s) * options.bucket_s;
-    return bucket + options.bucket_s * to_unit(draw(options.seed, arrival_stream, index));
 }
 
 void count_reuse(std::vector<workload_request>& requests) {
@@ -111,51 +100,32 @@ absl::StatusOr<workload> make_workload(std::span<const trace_request> trace,
     out.block_tokens = options.block_tokens != 0
                            ? options.block_tokens
                            : choose_block_tokens(trace, options.clip_tokens, options.mean_tokens);
-    constexpr std::array multiples{2.0, 4.0, 8.0};
-    out.requests.reserve(trace.size());
-    for (std::size_t i = 0; i < trace.size(); ++i) {
-        if (trace[i].input_length == 0 ||
-            trace[i].hash_ids.size() * trace_block_tokens < trace[i].input_length) {
+    for (const trace_request& r : trace) {
+        if (r.input_length == 0 || r.hash_ids.size() * trace_block_tokens < r.input_length) {
             return absl::InvalidArgumentError("a request of the trace has too few hash ids");
         }
+    }
+    out.requests.reserve(trace.size());
+    for (const arrival& a : spread_arrivals(trace, options.seed, options.bucket_s)) {
+        const trace_request& from = trace[a.index];
         workload_request r;
-        r.trace_index = i;
-        r.arrival_s = spread_arrival(trace[i], i, options);
-        r.output_tokens = trace[i].output_length;
-        r.deadline_multiple = multiples[draw(options.seed, deadline_stream, i) % multiples.size()];
-        fill_tokens(r, trace[i], options, out.block_tokens);
+        r.id = out.requests.size();
+        r.trace_index = a.index;
+        r.arrival_s = a.at_s;
+        r.output_tokens = from.output_length;
+        r.deadline_multiple = draw_deadline_multiple(options.seed, a.index);
+        fill_tokens(r, from, options, out.block_tokens);
         fill_keys(r, out.block_tokens);
         out.requests.push_back(std::move(r));
-    }
-    std::stable_sort(out.requests.begin(), out.requests.end(),
-                     [](const workload_request& a, const workload_request& b) {
-                         return a.arrival_s < b.arrival_s;
-                     });
-    const double start = out.requests.front().arrival_s;
-    for (std::size_t i = 0; i < out.requests.size(); ++i) {
-        out.requests[i].id = i;
-        out.requests[i].arrival_s -= start;
     }
     count_reuse(out.requests);
     return out;
 }
 
-double arrival_rate(const workload& w) noexcept {
-    if (w.requests.size() < 2) {
-        return 0;
-    }
-    const double span = w.requests.back().arrival_s - w.requests.front().arrival_s;
-    return span > 0 ? static_cast<double>(w.requests.size() - 1) / span : 0;
-}
+double arrival_rate(const workload& w) noexcept { return rate_of_arrivals(w.requests); }
 
 void scale_to_rate(workload& w, double per_second) noexcept {
-    const double now = arrival_rate(w);
-    if (now <= 0) {
-        return;
-    }
-    for (workload_request& r : w.requests) {
-        r.arrival_s *= now / per_second;
-    }
+    scale_arrivals(w.requests, per_second);
 }
 
 workload_summary summarize(const workload& w) {

@@ -37,6 +37,14 @@ checker::checker(const history& h, const agenda& clock, l1_memory& l1)
         timeouts |= r.load_timeout > duration{0};
         losses |= r.hole;
     }
+    if (h.c.simulated) {
+        timeouts |= h.c.simulated->link.soft_timeout < std::chrono::seconds(50);
+        for (const sim::node_options& n : h.c.simulated->network.nodes) {
+            losses |= n.loss > 0 || std::ranges::any_of(n.events, [](const sim::node_event& e) {
+                          return e.what == sim::node_change::die;
+                      });
+        }
+    }
     faultless_ = !timeouts && !losses;
 }
 

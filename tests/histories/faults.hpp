@@ -12,6 +12,7 @@
 #include "dice.hpp"
 #include "history.hpp"
 #include "order_checks.hpp"
+#include "simulated.hpp"
 
 namespace sluice::histories {
 
@@ -44,6 +45,7 @@ struct seam_world {
     order_checks& order;
     l1_memory& l1;
     fault_plan& faults;
+    simulated_seams* sim = nullptr;  ///< null: the history's own timings
 };
 
 /// When the operations of a seam end: one after the other over a link, then a latency each.

@@ -2,6 +2,7 @@
 #include "faulty_device.hpp"
 
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -34,6 +35,20 @@ absl::Status faulty_device::register_layout(const layout& l) {
     return &l == &w_.l1.form() ? absl::OkStatus() : absl::InvalidArgumentError("another layout");
 }
 
+// What a simulated copy does when it ends.
+simulated_seams::ended faulty_device::after_fault(const fault* f, std::function<void()> end) {
+    return [this, f, end = std::move(end)](absl::StatusCode how) {
+        if (how != absl::StatusCode::kOk) {
+            w_.check.fail("simulation", "a copy is refused");
+        }
+        if (f != nullptr) {
+            w_.clock.after(f->extra, end);
+        } else {
+            end();
+        }
+    };
+}
+
 void faulty_device::copy_in(std::span<device_copy* const> ops) noexcept {
     for (device_copy* const op : ops) {
         const auto g = static_cast<std::uint32_t>(w_.l1.group_index(op->group));
@@ -56,8 +71,12 @@ void faulty_device::copy_in(std::span<device_copy* const> ops) noexcept {
         const std::uint32_t ticket = w_.check.begins(t);
         w_.order.copy_starts(key);
         w_.l1.scribble_over(g, op->slot);
-        w_.clock.at(in_.end_of(w_.clock.now(), bytes, f),
-                    [this, op, ticket, key, f] { end_in(*op, ticket, key, f); });
+        const auto end = [this, op, ticket, key, f] { end_in(*op, ticket, key, f); };
+        if (w_.sim != nullptr) {
+            w_.sim->copy_in(*op, after_fault(f, end));
+        } else {
+            w_.clock.at(in_.end_of(w_.clock.now(), bytes, f), end);
+        }
     }
 }
 
@@ -91,8 +110,12 @@ void faulty_device::copy_out(std::span<device_copy* const> ops) noexcept {
         const std::uint32_t ticket = w_.check.begins(t);
         const std::uint64_t bytes = w_.l1.form().block_bytes(g);
         scribble({op->host, bytes});
-        w_.clock.at(out_.end_of(w_.clock.now(), bytes, f),
-                    [this, op, ticket, key, f] { end_out(*op, ticket, key, f); });
+        const auto end = [this, op, ticket, key, f] { end_out(*op, ticket, key, f); };
+        if (w_.sim != nullptr) {
+            w_.sim->copy_out(*op, after_fault(f, end));
+        } else {
+            w_.clock.at(out_.end_of(w_.clock.now(), bytes, f), end);
+        }
     }
 }
 
@@ -182,7 +205,14 @@ void faulty_compute::start(compute_job& job) noexcept {
     w_.order.compute_starts(r);
     const duration takes = c.compute_per_token * static_cast<std::int64_t>(job.query_tokens) +
                            (f != nullptr ? f->extra : duration{0});
-    w_.clock.after(takes, [this, &job, ticket, &r, f] { end(job, ticket, r, f); });
+    const auto done = [this, &job, ticket, &r, f] { end(job, ticket, r, f); };
+    if (w_.sim != nullptr && w_.sim->computes()) {
+        w_.sim->compute(job, [this, f, done](absl::StatusCode) {
+            w_.clock.after(f != nullptr ? f->extra : duration{0}, done);
+        });
+    } else {
+        w_.clock.after(takes, done);
+    }
 }
 
 void faulty_compute::end(compute_job& job, std::uint32_t ticket, watched& r, const fault* f) {

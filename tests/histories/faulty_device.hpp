@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include <sluice/device/device.hpp>
@@ -28,6 +29,7 @@ class faulty_device final : public device {
  private:
     void end_in(device_copy& op, std::uint32_t ticket, std::uint64_t key, const fault* f);
     void end_out(device_copy& op, std::uint32_t ticket, std::uint64_t key, const fault* f);
+    simulated_seams::ended after_fault(const fault* f, std::function<void()> end);
 
     seam_world& w_;
     pacing in_, out_;

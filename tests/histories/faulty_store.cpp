@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "faulty_store.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 namespace sluice::histories {
@@ -47,7 +49,12 @@ faulty_store::running& faulty_store::start(operation& op, seam at, std::uint64_t
     t.at = at;
     t.key = key;
     running& r = running_[&op];
-    r = {at, ++serial_, w_.check.begins(t), key, f};
+    r = running{};
+    r.at = at;
+    r.serial = ++serial_;
+    r.ticket = w_.check.begins(t);
+    r.key = key;
+    r.planted = f;
     return r;
 }
 
@@ -58,13 +65,66 @@ void faulty_store::end_later(operation& op, const running& r, time_point when) {
     w_.clock.at(when, [this, &op, serial = r.serial] { end(op, serial, false); });
 }
 
+template <class Begin>
+void faulty_store::simulate(operation& op, running& r, Begin begin) {
+    if (r.planted != nullptr && r.planted->kind == fault_kind::hang) {
+        return;
+    }
+    r.passing = &begin(
+        [this, &op, serial = r.serial](absl::StatusCode how) { simulated_end(op, serial, how); });
+}
+
+faulty_store::running* faulty_store::find(operation& op, std::uint64_t serial) {
+    const auto it = running_.find(&op);
+    return it == running_.end() || it->second.serial != serial ? nullptr : &it->second;
+}
+
+void faulty_store::simulated_end(operation& op, std::uint64_t serial, absl::StatusCode how) {
+    running& r = *find(op, serial);
+    r.passing = nullptr;
+    r.how = how;
+    if (how == absl::StatusCode::kInvalidArgument) {
+        w_.check.fail("simulation", fmt::format("a {} of key {} is refused", name_of(r.at), r.key));
+    }
+    const duration extra = r.planted != nullptr ? r.planted->extra : duration{0};
+    w_.clock.after(extra, [this, &op, serial] {
+        if (const running* const still = find(op, serial); still != nullptr) {
+            end(op, serial, still->aborted);
+        }
+    });
+}
+
+void faulty_store::forget(std::uint64_t key) {
+    forms_.erase(key);
+    if (w_.sim != nullptr) {
+        w_.sim->forget(key);
+    }
+}
+
+void faulty_store::remember(std::uint64_t key) {
+    forms_[key] = w_.h.c.stages;
+    if (w_.sim != nullptr) {
+        w_.sim->hold(key, w_.l1.form().block_bytes(group_of(key)));
+    }
+}
+
 void faulty_store::lookup(store_lookup& op) noexcept {
     const std::uint64_t first = value_of(op.keys.front());
     const auto it = lookup_of_.find(first);
     const fault* const f =
         it == lookup_of_.end() ? nullptr : w_.faults.next(seam::lookup, it->second);
-    const running& r = start(op, seam::lookup, first, f, {});
-    end_later(op, r, lookups_.end_of(w_.clock.now(), op.keys.size(), f));
+    running& r = start(op, seam::lookup, first, f, {});
+    if (w_.sim == nullptr) {
+        end_later(op, r, lookups_.end_of(w_.clock.now(), op.keys.size(), f));
+        return;
+    }
+    simulate(op, r, [&](const auto& then) -> operation& {
+        return w_.sim->lookup(
+            op.keys, [this, &op, serial = r.serial, then](std::vector<std::uint8_t> found) {
+                find(op, serial)->present = std::move(found);
+                then(absl::StatusCode::kOk);
+            });
+    });
 }
 
 void faulty_store::get(std::span<store_get* const> ops) noexcept {
@@ -74,13 +134,19 @@ void faulty_store::get(std::span<store_get* const> ops) noexcept {
         transfer t;
         t.l2 = op->into.data();
         t.writes_l2 = true;
-        const running& r = start(*op, seam::get, key, f, t);
+        running& r = start(*op, seam::get, key, f, t);
         if (op->into.size() != w_.l1.form().block_bytes(group_of(key))) {
             w_.check.fail("get", fmt::format("key {}: a block of another size", key));
         }
         w_.order.get_starts(key, op->into.data());
         scribble(op->into);  // it may arrive in any order
-        end_later(*op, r, gets_.end_of(w_.clock.now(), op->into.size(), f));
+        if (w_.sim == nullptr) {
+            end_later(*op, r, gets_.end_of(w_.clock.now(), op->into.size(), f));
+            continue;
+        }
+        simulate(*op, r, [&](const auto& then) -> operation& {
+            return w_.sim->get(key, op->into.size(), then);
+        });
     }
 }
 
@@ -90,8 +156,14 @@ void faulty_store::put(std::span<store_put* const> ops) noexcept {
         const fault* const f = w_.faults.next(seam::put, key);
         transfer t;
         t.l2 = op->from.data();
-        const running& r = start(*op, seam::put, key, f, t);
-        end_later(*op, r, puts_.end_of(w_.clock.now(), op->from.size(), f));
+        running& r = start(*op, seam::put, key, f, t);
+        if (w_.sim == nullptr) {
+            end_later(*op, r, puts_.end_of(w_.clock.now(), op->from.size(), f));
+            continue;
+        }
+        simulate(*op, r, [&](const auto& then) -> operation& {
+            return w_.sim->put(key, op->from.size(), then);
+        });
     }
 }
 
@@ -108,6 +180,11 @@ void faulty_store::abort(operation& op) noexcept {
         return;  // it has completed
     }
     running& r = it->second;
+    r.aborted = true;
+    if (r.passing != nullptr) {
+        w_.sim->abort(*r.passing);
+        return;
+    }
     const duration extra = r.planted != nullptr ? r.planted->extra : duration{0};
     w_.clock.after(extra, [this, o = &op, serial = r.serial] { end(*o, serial, true); });
 }
@@ -150,7 +227,8 @@ absl::Status faulty_store::end_lookup(store_lookup& op, const running& r, bool a
         return absl::UnavailableError("");
     }
     for (std::size_t i = 0; i < op.keys.size(); ++i) {
-        const bool there = forms_.contains(value_of(op.keys[i]));
+        const bool there =
+            forms_.contains(value_of(op.keys[i])) && (w_.sim == nullptr || r.present[i] != 0);
         op.present[i] = kind == fault_kind::lie_yes || (there && kind != fault_kind::lie_no);
     }
     return absl::OkStatus();
@@ -161,6 +239,9 @@ absl::Status faulty_store::end_get(store_get& op, const running& r, bool aborted
     scribble(op.into);
     if (aborted) {
         return absl::UnavailableError("");
+    }
+    if (r.how != absl::StatusCode::kOk) {
+        return {r.how, ""};
     }
     switch (kind) {
     case fault_kind::miss: return absl::NotFoundError("");
@@ -187,6 +268,9 @@ absl::Status faulty_store::end_put(store_put& op, const running& r, bool aborted
     }
     if (kind == fault_kind::no_room) {
         return absl::ResourceExhaustedError("");
+    }
+    if (r.how != absl::StatusCode::kOk) {
+        return {r.how, ""};
     }
     if (!holds_block(op.from, r.key)) {
         w_.check.fail("put-bytes", fmt::format("what is stored under key {} is not its block, it "

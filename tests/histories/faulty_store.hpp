@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <vector>
 
 #include <sluice/store/store.hpp>
 
@@ -26,8 +27,8 @@ class faulty_store final : public store {
     void abort(operation& op) noexcept override;
 
     /// The store loses, or gets, a block.
-    void forget(std::uint64_t key) { forms_.erase(key); }
-    void remember(std::uint64_t key) { forms_[key] = w_.h.c.stages; }
+    void forget(std::uint64_t key);
+    void remember(std::uint64_t key);
 
  private:
     struct running {
@@ -36,11 +37,22 @@ class faulty_store final : public store {
         std::uint32_t ticket = 0;
         std::uint64_t key = 0;
         const fault* planted = nullptr;
+        // Simulated:
+        operation* passing = nullptr;  ///< while it is under way
+        bool aborted = false;
+        absl::StatusCode how = absl::StatusCode::kOk;
+        std::vector<std::uint8_t> present;  ///< lookups
     };
 
     running& start(operation& op, seam at, std::uint64_t key, const fault* f, transfer t);
     /// Ends the operation at `when` as it should, unless it hangs.
     void end_later(operation& op, const running& r, time_point when);
+    /// Has the simulation end it, unless it hangs.
+    /// \param begin  operation&(then): starts it there
+    template <class Begin>
+    void simulate(operation& op, running& r, Begin begin);
+    void simulated_end(operation& op, std::uint64_t serial, absl::StatusCode how);
+    [[nodiscard]] running* find(operation& op, std::uint64_t serial);
     void end(operation& op, std::uint64_t serial, bool aborted);
     absl::Status end_get(store_get& op, const running& r, bool aborted);
     absl::Status end_put(store_put& op, const running& r, bool aborted);

@@ -37,6 +37,9 @@ class generator {
         if (wild()) {
             make_faults();
         }
+        if (d_.chance(0.4)) {  // the last draw, so that the seeds of others stay what they are
+            make_simulation();
+        }
         return std::move(h_);
     }
 
@@ -308,6 +311,73 @@ class generator {
             plant(seam::lookup, i, {k::delay, k::fail, k::hang, k::lie_yes, k::lie_yes, k::lie_no});
             plant(seam::compute, i, {k::delay, k::fail});
         }
+    }
+
+    // Simulated seams. Unless the history is wild nothing is lost and nothing given up, however
+    // late it is.
+    void make_simulation() {
+        simulation s;
+        s.network.seed = d_.next();
+        for (std::uint32_t n = d_.pick({1U, 1U, 2U, 3U, 5U}); n > 0; --n) {
+            s.network.nodes.push_back(make_node());
+        }
+        const auto nodes = static_cast<std::uint32_t>(s.network.nodes.size());
+        s.network.replicas = d_.between(1, std::min(nodes, 3U));
+        s.link.rate = make_rate();
+        s.link.per_operation = make_overhead();
+        s.link.soft_timeout =
+            !wild() ? std::chrono::seconds(100)
+                    : d_.pick({duration{microseconds(150)}, duration{milliseconds(1)},
+                               duration{milliseconds(5)}, duration{milliseconds(250)}});
+        time_point at = beginning;
+        for (std::uint32_t n = s.link.rate > 0 ? d_.pick({0U, 0U, 1U, 3U}) : 0; n > 0; --n) {
+            at += d_.between(duration{0}, milliseconds(4));
+            s.link.drift.push_back({at, d_.pick({0.1, 0.5, 1.0, 3.0})});
+        }
+        s.copies.rate = make_rate();
+        s.copies.per_operation = make_overhead();
+        s.copies.per_descriptor = make_overhead() / 4;
+        s.copies.streams = d_.between(1, 4);
+        s.compute = d_.pick({simulated_compute::as_planned, simulated_compute::prefill,
+                             simulated_compute::iterations});
+        s.prefill = {to_seconds(make_overhead()),
+                     to_seconds(d_.between(duration{0}, microseconds(60))), d_.pick({0.0, 1e-7})};
+        s.iteration.prefill_fixed_s = to_seconds(make_overhead());
+        s.iteration.prefill_per_token_s = to_seconds(d_.between(duration{0}, microseconds(60)));
+        s.iteration.decode = {{1, 100e-6}, {4, 150e-6}, {8, 400e-6}};
+        s.iteration.max_batch = d_.pick({1U, 2U, 8U});
+        s.iteration.chunk_tokens = d_.pick({0U, 0U, 5U, 64U});
+        h_.c.simulated = std::move(s);
+    }
+
+    double make_rate() { return d_.pick({0.0, 1e8, 1e7, 1e6}); }
+    duration make_overhead() {
+        return d_.chance(0.3) ? duration{0} : d_.between(duration{0}, microseconds(40));
+    }
+
+    sim::node_options make_node() {
+        sim::node_options n;
+        n.rate = make_rate();
+        n.per_operation = make_overhead();
+        n.latency = d_.between(duration{0}, microseconds(200));
+        n.jitter = d_.chance(0.5) ? duration{0} : d_.between(duration{0}, microseconds(300));
+        n.loss = wild() ? d_.pick({0.0, 0.0, 0.0, 0.02, 0.2}) : 0;
+        time_point at = beginning;
+        const auto soon = [&] { return at += d_.between(duration{0}, milliseconds(6)); };
+        for (std::uint32_t more = d_.pick({0U, 0U, 1U, 3U}); more > 0; --more) {
+            if (n.rate > 0 && d_.chance(0.4)) {
+                n.events.push_back(
+                    {soon(), sim::node_change::rate, d_.pick({0.01, 0.3, 1.0, 2.0})});
+                continue;
+            }
+            n.events.push_back({soon(), wild() && d_.chance(0.5) ? sim::node_change::die
+                                                                 : sim::node_change::hang});
+            if (wild() && d_.chance(0.2)) {
+                break;  // for good
+            }
+            n.events.push_back({soon(), sim::node_change::recover});
+        }
+        return n;
     }
 
     dice d_;

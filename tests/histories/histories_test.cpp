@@ -37,6 +37,8 @@ struct progress {
     std::uint64_t seed;
     std::uint64_t operations;
     sluice::pipeline_stats sum;
+    std::uint64_t simulated;  ///< histories
+    sluice::sim::link_stats links;
 };
 
 void add(sluice::pipeline_stats& to, const sluice::pipeline_stats& s) {
@@ -59,8 +61,17 @@ void add(sluice::pipeline_stats& to, const sluice::pipeline_stats& s) {
     to.cost_faults += s.cost_faults;
 }
 
+void add(sluice::sim::link_stats& to, const sluice::sim::link_stats& s) {
+    to.gets += s.gets;
+    to.puts += s.puts;
+    to.misses += s.misses;
+    to.timeouts += s.timeouts;
+    to.failovers += s.failovers;
+}
+
 /// A suite in which nothing rare happens proves little.
-void tell_coverage(const sluice::pipeline_stats& s) {
+void tell_coverage(const progress& all) {
+    const sluice::pipeline_stats& s = all.sum;
     fmt::print(
         "{} requests; {} l1 hits, {} l2 hits, {} missed, {} corrupt, {} failed; {} soft and {} "
         "hard timeouts; {} evictions and {} steals in l2, {} evictions in l1, {} revocations; "
@@ -68,6 +79,9 @@ void tell_coverage(const sluice::pipeline_stats& s) {
         s.submitted, s.l1_hits, s.l2_hits, s.blocks_missed, s.blocks_corrupt, s.blocks_failed,
         s.soft_timeouts, s.hard_timeouts, s.l2_evictions, s.l2_steals, s.l1_evictions,
         s.revocations, s.stored_blocks, s.store_drops, s.policy_faults, s.cost_faults);
+    fmt::print("{} simulated: {} gets and {} puts, {} misses, {} timeouts, {} failovers\n",
+               all.simulated, all.links.gets, all.links.puts, all.links.misses, all.links.timeouts,
+               all.links.failovers);
 }
 
 std::uint64_t number(const char* text) { return std::strtoull(text, nullptr, 10); }
@@ -120,6 +134,8 @@ std::uint64_t run_all(const choice& c, progress& shared) {
             }
             shared.operations += v.operations;
             add(shared.sum, v.stats);
+            shared.simulated += v.simulated ? 1 : 0;
+            add(shared.links, v.link);
         }
         std::exit(0);  // not _exit: leaks are looked for
     }
@@ -153,7 +169,7 @@ int main(int argc, char** argv) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (failed == 0) {
         fmt::print("{} histories, {} operations, {:.1f} s\n", c.count, shared.operations, seconds);
-        tell_coverage(shared.sum);
+        tell_coverage(shared);
         return 0;
     }
     const history h = generate(failed);

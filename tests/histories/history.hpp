@@ -3,10 +3,16 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/pipeline.hpp>
+#include <sluice/sim/copy_engine.hpp>
+#include <sluice/sim/iteration_engine.hpp>
+#include <sluice/sim/link.hpp>
+#include <sluice/sim/network.hpp>
 
 namespace sluice::histories {
 
@@ -95,6 +101,22 @@ struct action {
     std::uint64_t what = 0;  ///< number of a request, or a block's key
 };
 
+/// When the clock of a history begins.
+inline constexpr time_point beginning{std::chrono::seconds(1)};
+
+enum class simulated_compute : std::uint8_t { as_planned, prefill, iterations };
+
+/// Simulated seams, which then say when operations end, and some of how; planted faults come on
+/// top, and timings are not used.
+struct simulation {
+    sim::network_options network;
+    sim::link_options link;
+    sim::copy_engine_options copies;
+    simulated_compute compute = simulated_compute::as_planned;
+    compute_coefficients prefill;
+    sim::iteration_options iteration;
+};
+
 struct config {
     std::vector<group_config> groups;
     std::uint32_t block_tokens = 16;
@@ -117,6 +139,7 @@ struct config {
     duration load_timeout{0};
     load_failure on_load_failure = load_failure::recompute;
     std::uint32_t stages = 0;  ///< of the user's
+    std::optional<simulation> simulated;
     timing lookup, get, put, copy_in, copy_out, staging;
     double drift = 0;        ///< the store's bandwidth falls to 1 / (1 + drift) and comes back
     duration poll_every{0};  ///< zero: whenever something has happened

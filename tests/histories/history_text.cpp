@@ -70,6 +70,40 @@ std::string request_text(const config& c, const request_plan& r) {
     return s;
 }
 
+std::string simulation_text(const simulation& s) {
+    const auto when = [](time_point at) { return time_text(at - beginning); };
+    static const char* const changes[] = {"rate", "hangs", "dies", "recovers"};
+    std::string out = fmt::format("  simulated network, {} replicas, seed {}\n", s.network.replicas,
+                                  s.network.seed);
+    for (const sim::node_options& n : s.network.nodes) {
+        out += fmt::format("    node: {} B/s, {} each, latency {} + 0..{}, loses {}", n.rate,
+                           time_text(n.per_operation), time_text(n.latency), time_text(n.jitter),
+                           n.loss);
+        for (const sim::node_event& e : n.events) {
+            out += fmt::format("; at {} {}", when(e.at), changes[static_cast<std::size_t>(e.what)]);
+            out += e.what == sim::node_change::rate ? fmt::format(" {}", e.factor) : "";
+        }
+        out += "\n";
+    }
+    out += fmt::format("    link: {} B/s, {} each, soft timeout {}", s.link.rate,
+                       time_text(s.link.per_operation), time_text(s.link.soft_timeout));
+    for (const sim::rate_change& r : s.link.drift) {
+        out += fmt::format("; at {} rate {}", when(r.at), r.factor);
+    }
+    out += fmt::format("\n    copies: {} B/s, {} each, {} a piece, {} streams\n", s.copies.rate,
+                       time_text(s.copies.per_operation), time_text(s.copies.per_descriptor),
+                       s.copies.streams);
+    if (s.compute == simulated_compute::prefill) {
+        out += fmt::format("    prefill: {} s + {} s each + {} s a pair\n", s.prefill.c0_s,
+                           s.prefill.c1_s, s.prefill.c2_s);
+    } else if (s.compute == simulated_compute::iterations) {
+        out += fmt::format("    iterations: prefill {} s + {} s each, chunks of {}, batch {}\n",
+                           s.iteration.prefill_fixed_s, s.iteration.prefill_per_token_s,
+                           s.iteration.chunk_tokens, s.iteration.max_batch);
+    }
+    return out;
+}
+
 }  // namespace
 
 const char* name_of(seam s) noexcept {
@@ -106,9 +140,13 @@ std::string to_text(const history& h) {
         "requests; polled every {}, {} at once\n",
         time_text(c.soft_timeout), time_text(c.hard_timeout), time_text(c.load_timeout),
         c.block_tokens, c.max_requests, time_text(c.poll_every), c.poll_batch);
-    s += fmt::format("  lookup {}; get {} (drift {}); put {}; copy in {}; copy out {}\n",
-                     timing_text(c.lookup), timing_text(c.get), c.drift, timing_text(c.put),
-                     timing_text(c.copy_in), timing_text(c.copy_out));
+    if (c.simulated) {
+        s += simulation_text(*c.simulated);
+    } else {
+        s += fmt::format("  lookup {}; get {} (drift {}); put {}; copy in {}; copy out {}\n",
+                         timing_text(c.lookup), timing_text(c.get), c.drift, timing_text(c.put),
+                         timing_text(c.copy_in), timing_text(c.copy_out));
+    }
     if (c.stages > 0) {
         s += fmt::format("  {} inbound stages: {}, {}\n", c.stages, timing_text(c.staging),
                          limits_text(c.stage));

@@ -81,13 +81,14 @@ class stand {
  public:
     explicit stand(const history& h)
         : h_(h),
-          loop_(time_point{std::chrono::seconds(1)}),
+          loop_(beginning),
           clock_(loop_),
           l1_(h.c.groups),
           check_(h, clock_, l1_),
           order_(h, check_),
           faults_(h),
-          world_{h_, clock_, check_, order_, l1_, faults_},
+          sim_(h.c.simulated ? std::make_unique<simulated_seams>(h, l1_.form(), loop_) : nullptr),
+          world_{h_, clock_, check_, order_, l1_, faults_, sim_.get()},
           device_(std::make_unique<faulty_device>(world_)),
           compute_(world_) {
         if (h.c.has_store) {
@@ -115,6 +116,7 @@ class stand {
     checker check_;
     order_checks order_;
     fault_plan faults_;
+    std::unique_ptr<simulated_seams> sim_;
     seam_world world_;
     std::unique_ptr<faulty_device> device_;
     std::unique_ptr<faulty_store> store_;
@@ -195,10 +197,15 @@ verdict stand::run() {
             static_cast<void>(pipe_.release());
             static_cast<void>(device_.release());
             static_cast<void>(store_.release());
+            static_cast<void>(sim_.release());
         }
         return v;
     }
     v.stats = pipe_->stats();
+    if (sim_ != nullptr) {
+        v.simulated = true;
+        v.link = sim_->stats();
+    }
     pipe_.reset();
     device_.reset();
     store_.reset();

@@ -14,6 +14,8 @@ struct verdict {
     std::string dump;              ///< where things stood
     std::uint64_t operations = 0;  ///< at the seams
     pipeline_stats stats;
+    bool simulated = false;
+    sim::link_stats link = {};  ///< if it was
 
     [[nodiscard]] bool ok() const noexcept { return check.empty(); }
 };

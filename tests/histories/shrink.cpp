@@ -37,6 +37,22 @@ std::string read_all(int fd) {
     return s;
 }
 
+std::function<void(config&)> simulated(void (*change)(simulation&)) {
+    return [change](config& c) {
+        if (c.simulated) {
+            change(*c.simulated);
+        }
+    };
+}
+
+std::function<void(config&)> each_node(void (*change)(sim::node_options&)) {
+    return [change](config& c) {
+        if (c.simulated) {
+            std::ranges::for_each(c.simulated->network.nodes, change);
+        }
+    };
+}
+
 class shrinker {
  public:
     shrinker(history h, std::string check) : best_(std::move(h)), check_(std::move(check)) {}
@@ -104,6 +120,25 @@ class shrinker {
             [](config& c) { c.groups[0].rule = hit_rule::all_blocks; },
             [](config& c) { c.poll_every = duration{0}; },
             [](config& c) { c.poll_batch = 16; },
+            [](config& c) { c.simulated.reset(); },
+            simulated([](simulation& s) {
+                s.network.nodes.resize(1);
+                s.network.replicas = 1;
+            }),
+            simulated([](simulation& s) { s.network.replicas = 1; }),
+            simulated([](simulation& s) { s.link.drift.clear(); }),
+            simulated([](simulation& s) { s.link = {}; }),
+            simulated([](simulation& s) { s.copies = {}; }),
+            simulated([](simulation& s) { s.compute = simulated_compute::as_planned; }),
+            each_node([](sim::node_options& n) { n = {}; }),
+            each_node([](sim::node_options& n) { n.events.clear(); }),
+            each_node([](sim::node_options& n) {
+                if (n.events.size() > 2) {
+                    n.events.resize(2);
+                }
+            }),
+            each_node([](sim::node_options& n) { n.loss = 0; }),
+            each_node([](sim::node_options& n) { n.jitter = n.per_operation = duration{0}; }),
             [](config& c) { c.drift = 0; },
             [](config& c) { c.load_timeout = duration{0}; },
             [](config& c) { c.on_load_failure = load_failure::recompute; },

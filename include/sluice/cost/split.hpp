@@ -20,11 +20,15 @@ struct stage_backlog {
     double compute = 0;
 };
 
-/// Factors on the request's own time at each stage, from `shadow_price`; 1 is an idle stage.
+/// What a second of each stage costs, the others included. The first three are factors on the
+/// request's own time, from `shadow_price`; 1 is an idle stage.
 struct stage_prices {
     double fetch = 1;
     double copy = 1;
     double compute = 1;
+    /// Requests that arrive, per second. Nothing preempts a computation: who comes while one of c
+    /// seconds runs waits c / 2 for its end, on average, however small it is itself.
+    double arrivals_per_s = 0;
 };
 
 /// The price of a stage that was busy for `utilisation`, 0 to 1, of the recent past:
@@ -55,8 +59,9 @@ struct split_choice {
                                 const stage_backlog& backlog) noexcept;
 
 /// Chooses how many of `blocks` leading blocks to load: the k in 0..blocks with the smallest priced
-/// TTFT, where each stage's own time is multiplied by its price (the backlog is not). All k are
-/// tried; on a tie the larger goes, since what is loaded costs no compute.
+/// TTFT, where each stage's own time is multiplied by its price (the backlog is not), plus
+/// arrivals_per_s * c^2 / 2 * price of compute for a computation of c seconds. All k are tried; on
+/// a tie the larger goes, since what is loaded costs no compute.
 ///
 /// \param times  called as `times(k)` for k = 0, 1, ... blocks, in this order; returns the
 ///               `stage_seconds` of loading k blocks and computing the rest. What is negative or
@@ -72,7 +77,8 @@ template <std::invocable<std::uint32_t> Times>
         const stage_seconds own{sane(raw.fetch), sane(raw.copy), sane(raw.compute)};
         const stage_seconds priced{own.fetch * prices.fetch, own.copy * prices.copy,
                                    own.compute * prices.compute};
-        const double here = split_ttft(k, priced, backlog);
+        const double held_up = prices.arrivals_per_s * own.compute * priced.compute / 2;
+        const double here = split_ttft(k, priced, backlog) + held_up;
         if (here <= best.priced_s) {
             best = {k, here, split_ttft(k, own, backlog)};
         }

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,13 +18,17 @@ namespace sluice {
 struct plot_axis {
     std::string label;
     bool log = false;
-    bool percent = false;  ///< values from 0 to 1, shown as percent
+    bool percent = false;   ///< values from 0 to 1, or changes, shown as percent
+    bool from_zero = true;  ///< a linear axis shows 0, however far the values are from it
 };
 
 struct plot_point {
     double x = 0;
     double y = 0;
     std::string note;  ///< shown when pointed at; may be empty
+    /// An interval around `y`, drawn if both ends are finite.
+    double low = std::numeric_limits<double>::quiet_NaN();
+    double high = std::numeric_limits<double>::quiet_NaN();
 };
 
 /// How a series is drawn.
@@ -32,8 +38,9 @@ struct plot_series {
     std::string name;
     std::vector<plot_point> points;
     series_look look = series_look::solid;
-    bool shown = true;  ///< at first; readers switch series on and off
-    int colour = -1;    ///< index into the page's palette of ten; -1: its place among the series
+    bool shown = true;    ///< at first; readers switch series on and off
+    int colour = -1;      ///< index into the page's palette of ten; -1: its place among the series
+    bool joined = false;  ///< of `scatter`: a line through its points in their place
 };
 
 /// A stretch of work in a Gantt chart.
@@ -59,20 +66,6 @@ enum class plot_kind : std::uint8_t {
     gantt,    ///< one of `gantts` at a time, with zoom
 };
 
-struct page_plot {
-    plot_kind kind = plot_kind::lines;
-    std::string title;
-    std::string caption;
-    plot_axis x;
-    plot_axis y;
-    std::vector<plot_series> series;
-    std::vector<std::string> categories;  ///< of `bars`: names of x = 0, 1, ...
-    std::vector<gantt_series> gantts;
-    std::string owner = "request";  ///< what `plot_bar::owner` counts
-    std::size_t first_gantt = 0;    ///< shown at first
-    double window = 1;              ///< share of the time shown at first, around the middle
-};
-
 /// A cell; `best` ones stand out.
 struct page_cell {
     std::string text;
@@ -90,6 +83,21 @@ struct page_table {
     std::string caption;
     std::vector<page_column_group> groups;
     std::vector<std::vector<page_cell>> rows;  ///< the first cell of a row is its name
+};
+
+struct page_plot {
+    plot_kind kind = plot_kind::lines;
+    std::string title;
+    std::string caption;
+    plot_axis x;
+    plot_axis y;
+    std::vector<plot_series> series;
+    std::vector<std::string> categories;  ///< of `bars`: names of x = 0, 1, ...
+    std::vector<gantt_series> gantts;
+    std::string owner = "request";    ///< what `plot_bar::owner` counts
+    std::size_t first_gantt = 0;      ///< shown at first
+    double window = 1;                ///< share of the time shown at first, around the middle
+    std::optional<page_table> table;  ///< the figures drawn, folded away below
 };
 
 /// A figure to show large at the top of the page.

@@ -45,10 +45,11 @@ class srpt_policy final : public policy {
     rank_value do_rank(const request_view&, stage_id, time_point) noexcept override;
 };
 
-/// What edf and lstf share: requests with deadlines, and what becomes of those that will miss them.
+/// What edf, lstf and on_time share: requests with deadlines, and what becomes of those that will
+/// miss them.
 ///
 /// With `late_last` (option `late_last=on|off`, on) a request that can no longer make its deadline,
-/// now + remaining load + compute > deadline, ranks behind all that still can, by remaining cost:
+/// now + what remains of it, alone > deadline, ranks behind all that still can, by remaining cost:
 /// what is lost anyway must not make others late too. Off is the form of the papers. A request
 /// without a deadline goes behind those that can make theirs, in arrival order.
 class deadline_policy : public policy {
@@ -57,6 +58,7 @@ class deadline_policy : public policy {
 
  protected:
     explicit deadline_policy(bool late_last) noexcept : late_last_(late_last) {}
+    [[nodiscard]] bool late_last() const noexcept { return late_last_; }
 
  private:
     rank_value do_rank(const request_view& r, stage_id stage, time_point now) noexcept final;
@@ -76,13 +78,31 @@ class edf_policy final : public deadline_policy {
     [[nodiscard]] double rank_in_time(const request_view& r) const noexcept override;
 };
 
-/// `lstf`: latest start first to come, deadline - (load + compute as predicted at admission);
-/// CALVO, section 3.2. Service does not re-rank: slack that grew with service would share the
+/// `lstf`: least slack first. With `late_last=off` by the latest start, deadline - (load + compute
+/// as predicted at admission); CALVO, section 3.2. With `late_last`, by when a stage has to be done
+/// with the request: deadline - compute. Stages are preemptive, and there the end is what counts:
+/// of two with the same deadline the latest start favours the larger, and when not both can make it
+/// that is the wrong one. Service does not re-rank: slack that grew with service would share the
 /// processor.
 class lstf_policy final : public deadline_policy {
  public:
     explicit lstf_policy(bool late_last = true) noexcept : deadline_policy(late_last) {}
     explicit lstf_policy(const policy_options& options);
+
+ private:
+    [[nodiscard]] double rank_in_time(const request_view& r) const noexcept override;
+};
+
+/// `on_time`: deadline + remaining load + compute: between edf and srpt. Of two deadlines that are
+/// close the smaller request goes first: it makes the other wait less, and if something has to be
+/// given up later it is one large request in place of several. More make their deadlines than under
+/// edf, and the mean TTFT is lower.
+class on_time_policy final : public deadline_policy {
+ public:
+    explicit on_time_policy(bool late_last = true) noexcept : deadline_policy(late_last) {}
+    explicit on_time_policy(const policy_options& options);
+
+    [[nodiscard]] bool ranks_by_service() const noexcept override { return true; }
 
  private:
     [[nodiscard]] double rank_in_time(const request_view& r) const noexcept override;

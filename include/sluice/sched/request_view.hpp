@@ -17,6 +17,8 @@ struct stage_seconds {
 
     [[nodiscard]] double load() const noexcept { return fetch + copy; }
     [[nodiscard]] double total() const noexcept { return fetch + copy + compute; }
+    /// The same with nobody in the way: blocks are copied while others are fetched.
+    [[nodiscard]] double alone() const noexcept { return (fetch > copy ? fetch : copy) + compute; }
 };
 
 /// Groups of ranks: every request of an earlier tier goes before all of a later one.

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace sluice::replay {
+namespace sluice::baselines {
 
 absl::StatusOr<std::unique_ptr<baseline>> baseline::create(const baseline_options& o,
                                                            outcome_function on_outcome) {
@@ -20,6 +20,10 @@ absl::StatusOr<std::unique_ptr<baseline>> baseline::create(const baseline_option
     if (o.block_tokens == 0 || o.loading == 0 || o.l2_bytes < bytes || o.poll <= duration{0}) {
         return absl::InvalidArgumentError(
             "a baseline needs tokens in a block, a block of L2, a load at a time and a poll");
+    }
+    if (o.policy != nullptr && (o.kind != baseline_kind::coupled || o.cost == nullptr)) {
+        return absl::InvalidArgumentError(
+            "only the coupled baseline takes a policy, and it needs a cost model beside it");
     }
     if (absl::Status s = o.device->register_layout(*o.l1); !s.ok()) {
         return s;
@@ -82,13 +86,24 @@ void baseline::submit(const baseline_spec& spec) {
     r.order = submitted_++;
     r.spec = spec;
     r.outcome.user = spec.user;
+    r.outcome.id = id;
     r.outcome.report.arrival = spec.arrival == never ? home_.now() : spec.arrival;
+    r.view.id = {id, r.order + 1};
+    r.view.user = spec.user;
+    r.view.arrival = r.outcome.report.arrival;
+    r.view.deadline = spec.deadline;
+    r.view.prompt_tokens = spec.prompt_tokens;
+    if (o_.policy != nullptr) {
+        o_.policy->submitted(r.view, home_.now());
+    }
     ++live_;
     quiet_.reset();
     for (const block_key& key : spec.keys) {
         r.entries.push_back(table_.intern(key, 0));
     }
-    if ((spec.prompt_tokens + o_.block_tokens - 1) / o_.block_tokens > l1_.size()) {
+    const std::uint64_t least = (spec.prompt_tokens + o_.block_tokens - 1) / o_.block_tokens;
+    r.pages_needed = static_cast<std::uint32_t>(std::max<std::uint64_t>(least, spec.pages));
+    if (r.pages_needed > l1_.size()) {
         finish(r, absl::OutOfRangeError("the request can never fit into L1"));
         return;
     }
@@ -108,10 +123,14 @@ task<void> baseline::serve_one_by_one() {
         if (waiting_.empty()) {
             co_return;
         }
-        request& r = *waiting_.front();
-        waiting_.pop_front();
+        if (o_.policy != nullptr) {
+            co_await meet_waiting();
+        }
+        request& r = take_next();
         r.outcome.begun = home_.now();
-        co_await look_up(r);
+        if (!r.looked_up) {
+            co_await look_up(r);
+        }
         for (bool loaded = false; !loaded;) {
             while (!reserve(r)) {  // only while write-back holds pages
                 room_.reset();
@@ -218,6 +237,9 @@ task<void> baseline::look_up(request& r) {
     r.limit = static_cast<std::uint32_t>(
         std::min<std::uint64_t>({r.entries.size(), r.spec.max_load_blocks, loadable, l2_.size()}));
     r.outcome.report.looked_up = home_.now();
+    if (o_.cost != nullptr) {
+        predict(r);
+    }
 }
 
 task<void> baseline::compute_one(request& r) {
@@ -247,16 +269,32 @@ void baseline::finish(request& r, absl::Status status) {
     ++stats_.outcomes;
     if (r.outcome.status.ok()) {
         publish(r);
+        learn(r);
     }
+    if (o_.policy != nullptr) {
+        o_.policy->done(r.view, home_.now());
+    }
+    r.kept = r.outcome.status.ok() && r.spec.keep_pages;
+    r.storing = true;  // it stays until here, even if it is released meanwhile
     on_outcome_(r.outcome);
-    if (r.outcome.status.ok() && r.spec.write_back) {
+    r.storing = r.outcome.status.ok() && r.spec.write_back;
+    if (r.storing) {
         tasks_.spawn(store_back(r));
     } else {
         retire(r);
     }
 }
 
+void baseline::release(std::uint32_t id) {
+    request& r = *requests_[id];
+    r.kept = false;
+    retire(r);
+}
+
 void baseline::retire(request& r) {
+    if (r.kept || r.storing) {
+        return;
+    }
     give_up_pages(r);
     for (const std::uint32_t entry : r.entries) {
         table_.release(entry);
@@ -291,7 +329,9 @@ task<void> baseline::store_back(request& r) {
     const auto slots = static_cast<std::uint32_t>(r.pending.size());
     out = r.pending;
     co_await run(r, copy_out_);
-    give_up_pages(r);
+    if (!r.kept) {
+        give_up_pages(r);
+    }
     for (const std::uint32_t i : out) {
         if (table_[r.entries[i]].l2 == level::present) {
             r.pending.push_back(i);
@@ -299,6 +339,7 @@ task<void> baseline::store_back(request& r) {
     }
     co_await run(r, put_);
     write_back_slots_ -= slots;
+    r.storing = false;
     retire(r);
 }
 
@@ -335,4 +376,4 @@ pipeline_stats baseline::stats() const {
     return s;
 }
 
-}  // namespace sluice::replay
+}  // namespace sluice::baselines

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace sluice::replay {
+namespace sluice::baselines {
 
 // ---- L1
 
@@ -31,8 +31,7 @@ void baseline::forget_l1(slot_id s) {
 // All pages that the request will touch, or none. Blocks that are there, or on their way for
 // somebody else, are shared.
 bool baseline::reserve(request& r) {
-    const auto pages =
-        static_cast<std::uint32_t>((r.spec.prompt_tokens + o_.block_tokens - 1) / o_.block_tokens);
+    const std::uint32_t pages = r.pages_needed;
     r.plan = 0;
     while (r.plan < r.limit) {
         const block_entry& e = table_[r.entries[r.plan]];
@@ -236,4 +235,4 @@ void baseline::drop_caches() {
     }
 }
 
-}  // namespace sluice::replay
+}  // namespace sluice::baselines

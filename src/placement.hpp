@@ -9,7 +9,7 @@
 
 #include <sluice/kv/block_key.hpp>
 
-namespace sluice::fabric {
+namespace sluice::detail {
 
 inline constexpr std::uint32_t max_replicas = 8;
 
@@ -35,4 +35,4 @@ class placement {
     std::uint32_t replicas_;
 };
 
-}  // namespace sluice::fabric
+}  // namespace sluice::detail

@@ -2,7 +2,7 @@
 // The operations of a baseline: how each is taken from its request, started and ended.
 #include "baseline.hpp"
 
-namespace sluice::replay {
+namespace sluice::baselines {
 
 template <class Op>
 Op* baseline::next_op(request& r, op_pool<Op>& pool) {
@@ -169,4 +169,4 @@ void baseline::put_ended(put_op& op) {
     ended(r);
 }
 
-}  // namespace sluice::replay
+}  // namespace sluice::baselines

@@ -16,21 +16,25 @@
 #include <sluice/coro/event.hpp>
 #include <sluice/coro/scope.hpp>
 #include <sluice/coro/task.hpp>
+#include <sluice/cost/cost_model.hpp>
 #include <sluice/device/device.hpp>
 #include <sluice/kv/block_table.hpp>
 #include <sluice/kv/slot_pool.hpp>
 #include <sluice/pipeline.hpp>
+#include <sluice/sched/policy.hpp>
+#include <sluice/sched/request_view.hpp>
 #include <sluice/stage/await_operation.hpp>
 #include <sluice/stage/compute.hpp>
 #include <sluice/stage/stage.hpp>
 #include <sluice/store/store.hpp>
 
-namespace sluice::replay {
+namespace sluice::baselines {
 
 /// How engines load today.
 enum class baseline_kind : std::uint8_t {
     /// vLLM with LMCache as CALVO (arXiv 2603.21257) measured it: one control loop, first in first
     /// out; fetches all blocks of a request, copies all, computes, and only then looks at the next.
+    /// With a policy, which CALVO's ablations need, that says which is next.
     coupled,
     /// An asynchronous connector: some requests load at once, their blocks in order of arrival; L1
     /// is allocated whole before a load starts, and admission stops at the first request that does
@@ -54,14 +58,20 @@ struct baseline_options {
     stage_limits write_back = pipeline_options{}.write_back;
     std::uint32_t loading = 8;                     ///< async: requests that load at once
     duration poll = std::chrono::milliseconds(1);  ///< async: for loads, while nothing computes
+    class policy* policy = nullptr;    ///< coupled: who is next; null: the first that arrived
+    class cost_model* cost = nullptr;  ///< predicts for the policy, and learns; null: nobody does
     loop* home = nullptr;
 };
 
 struct baseline_spec {
     std::span<const block_key> keys;  ///< of the prompt's full blocks; borrowed until the outcome
     std::uint64_t prompt_tokens = 0;
+    std::uint32_t pages = 0;  ///< that it will touch (loaded, computed, generated); 0: the prompt's
+    /// It keeps its pages after its outcome, if that is good, until `release`.
+    bool keep_pages = false;
     std::uint32_t max_load_blocks = std::numeric_limits<std::uint32_t>::max();
-    time_point arrival = never;  ///< `never`: now
+    time_point arrival = never;   ///< `never`: now
+    time_point deadline = never;  ///< of the first token, for the policy
     bool write_back = true;
     void* user = nullptr;  ///< comes back in compute jobs and the outcome
 };
@@ -70,8 +80,9 @@ struct baseline_spec {
 struct baseline_outcome {
     absl::Status status;
     void* user = nullptr;
+    std::uint32_t id = 0;      ///< for `release`
     time_point begun = never;  ///< the control loop took it up
-    request_report report;     ///< without predictions
+    request_report report;     ///< predictions only if there is a cost model
 };
 
 /// A serving loop like those that the pipeline is compared with, over the same seams, caches,
@@ -89,8 +100,10 @@ class baseline {
     ~baseline();
 
     void submit(const baseline_spec& spec);
+    /// A request that keeps its pages has no more use for them. Once; its id is another's then.
+    void release(std::uint32_t id);
 
-    /// Until every request has had its outcome and write-back has ended.
+    /// Until every request has had its outcome, write-back has ended and pages are released.
     task<void> idle();
     /// Forgets what L1 and L2 hold. \pre idle
     void drop_caches();
@@ -109,6 +122,9 @@ class baseline {
         std::uint32_t order = 0;  // of arrival
         std::uint32_t limit = 0;  // blocks that may be loaded
         std::uint32_t plan = 0;   // blocks to load
+        std::uint32_t pages_needed = 0;
+        bool kept = false;  // by the engine, until `release`
+        bool storing = false;
         std::uint32_t in_flight = 0;
         bool looked_up = false;
         bool landed = false;  // async: nothing of it is to be waited for
@@ -120,6 +136,8 @@ class baseline {
         std::vector<std::uint32_t> pending;  // of them, those that wait for the stage at work
         std::size_t next_pending = 0;
         event moved;  // a transfer that it may wait for has ended
+        request_view view;
+        demand_shape fetch_shape, copy_shape, compute_shape;  // as predicted from
         baseline_outcome outcome;
     };
 
@@ -176,6 +194,12 @@ class baseline {
     task<void> store_back(request& r);
     void finish(request& r, absl::Status status);
     void retire(request& r);
+
+    // baseline_order.cpp: who is next, by predictions
+    task<void> meet_waiting();
+    [[nodiscard]] request& take_next();
+    void predict(request& r);
+    void learn(request& r);
 
     // baseline_memory.cpp: L1, L2 and what moves between them
     [[nodiscard]] bool reserve(request& r);
@@ -274,4 +298,4 @@ class baseline {
     scope tasks_;
 };
 
-}  // namespace sluice::replay
+}  // namespace sluice::baselines

@@ -5,7 +5,7 @@
 
 #include <sluice/base/checksum.hpp>
 
-namespace sluice::fabric {
+namespace sluice::detail {
 namespace {
 
 // The finaliser of SplitMix64: every bit of `x` changes half of the result's.
@@ -48,4 +48,4 @@ candidates placement::of(const block_key& key) const noexcept {
     return out;
 }
 
-}  // namespace sluice::fabric
+}  // namespace sluice::detail
