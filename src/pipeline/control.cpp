@@ -214,11 +214,19 @@ stage_backlog control::backlog_before(const request& r) {
     request_view probe = r.view;
     probe.predicted = probe.remaining = predict_load_of(r, r.report.hit_blocks);
     probe.admitted = true;
-    const std::uint64_t own = pack_rank(policy_.rank(probe, stage_id::fetch, home_.now()));
+    const time_point now = home_.now();
+    const std::uint64_t own = pack_rank(policy_.rank(probe, stage_id::fetch, now));
     stage_backlog before;
     for (std::size_t i = 0; i < live_.size(); ++i) {
+        if (live_[i] == nullptr) {
+            continue;
+        }
         const load_share& other = shares_[i];
-        if (live_[i] != nullptr && other.rank <= own) {
+        if (const std::int64_t began = live_[i]->counts.compute_began; began != 0) {
+            // Nothing preempts it, whatever its rank.
+            const double had = to_seconds(now - time_point{duration{began}});
+            before.compute += std::max(other.remaining.compute - had, 0.0);
+        } else if (other.rank <= own) {
             before.fetch += other.remaining.fetch;
             before.copy += other.remaining.copy;
             before.compute += other.remaining.compute;
