@@ -76,12 +76,14 @@ seed_result serve(const std::vector<ask>& asks, config_kind config, const std::s
     const load requests = load_of(asks);
     const kv_model model = plain_model();
     const auto each = serve_alone(hardware, model, requests, 1);
+    CAPTURE(each.status().ToString());
     REQUIRE(each.ok());
     run_options options;
     options.config = config;
     options.policy = policy;
     const run_setting s{options, hardware, model, requests, *each, {}, 1};
     auto out = config == config_kind::pipelined ? serve_pipelined(s) : serve_baseline(s);
+    CAPTURE(out.status().ToString());
     REQUIRE(out.ok());
     return *std::move(out);
 }

@@ -32,7 +32,7 @@ control::control(const pipeline_options& options, class policy& p, cost_model& c
                         control& c = static_cast<owned_timer&>(t).owner;
                         const time_point::rep now = c.home_.now().time_since_epoch().count();
                         while (!c.changes_.empty() && c.changes_.top_key() <= now) {
-                            request& r = *c.live_[c.changes_.top()].who;
+                            request& r = *c.live_[c.changes_.top()];
                             c.changes_.pop();
                             c.rerank(r);
                         }
@@ -169,9 +169,10 @@ void control::admit(request& r) {
     r.view.admitted = true;
 
     if (r.index >= live_.size()) {
-        live_.resize(std::size_t{r.index} + 1);
+        live_.resize(std::size_t{r.index} + 1, nullptr);
+        shares_.resize(options_.split ? live_.size() : 0);
     }
-    live_[r.index].who = &r;
+    live_[r.index] = &r;
     if (live_count_++ == 0 && policy_.interval() > duration{0}) {
         home_.arm(interval_timer_, saturating_add(home_.now(), policy_.interval()));
     }
@@ -213,10 +214,19 @@ stage_backlog control::backlog_before(const request& r) {
     request_view probe = r.view;
     probe.predicted = probe.remaining = predict_load_of(r, r.report.hit_blocks);
     probe.admitted = true;
-    const std::uint64_t own = pack_rank(policy_.rank(probe, stage_id::fetch, home_.now()));
+    const time_point now = home_.now();
+    const std::uint64_t own = pack_rank(policy_.rank(probe, stage_id::fetch, now));
     stage_backlog before;
-    for (const live_request& other : live_) {
-        if (other.who != nullptr && other.rank <= own) {
+    for (std::size_t i = 0; i < live_.size(); ++i) {
+        if (live_[i] == nullptr) {
+            continue;
+        }
+        const load_share& other = shares_[i];
+        if (const std::int64_t began = live_[i]->counts.compute_began; began != 0) {
+            // Nothing preempts it, whatever its rank.
+            const double had = to_seconds(now - time_point{duration{began}});
+            before.compute += std::max(other.remaining.compute - had, 0.0);
+        } else if (other.rank <= own) {
             before.fetch += other.remaining.fetch;
             before.copy += other.remaining.copy;
             before.compute += other.remaining.compute;
@@ -238,8 +248,7 @@ bool control::publish_ranks(request& r) {
             changed = true;
         }
     }
-    live_[r.index].rank = r.ranks[rank_fetch].load(std::memory_order_relaxed);
-    live_[r.index].remaining = r.view.remaining;
+    note_share(r);
     const flow_share share = policy_.flow(r.view);
     r.flow.store(share.flow, std::memory_order_relaxed);
     r.flow_weight.store(static_cast<float>(share.weight), std::memory_order_relaxed);
@@ -253,6 +262,12 @@ bool control::publish_ranks(request& r) {
     return changed;
 }
 
+void control::note_share(const request& r) {
+    if (options_.split) {
+        shares_[r.index] = {r.ranks[rank_fetch].load(std::memory_order_relaxed), r.view.remaining};
+    }
+}
+
 void control::rerank(request& r) {
     if (publish_ranks(r)) {
         r.to_io.raise(tell::ranks);
@@ -260,9 +275,9 @@ void control::rerank(request& r) {
 }
 
 void control::rerank_all() {
-    for (const live_request& l : live_) {
-        if (l.who != nullptr) {
-            rerank(*l.who);
+    for (request* r : live_) {
+        if (r != nullptr) {
+            rerank(*r);
         }
     }
 }
@@ -304,7 +319,7 @@ void control::take_progress(request& r) {
     if (policy_.ranks_by_service()) {
         rerank(r);
     } else {
-        live_[r.index].remaining = v.remaining;
+        note_share(r);
     }
 }
 
@@ -314,7 +329,7 @@ void control::finish(request& r) {
         return;
     }
     changes_.erase(r.index);
-    live_[r.index].who = nullptr;
+    live_[r.index] = nullptr;
     --live_count_;
     const std::uint64_t fetched = r.report.bytes_fetched;
     const std::uint64_t copied = r.copied_bytes;
@@ -357,9 +372,9 @@ void control::after_fit() {
     if (now == std::exchange(generation_, now)) {
         return;
     }
-    for (const live_request& l : live_) {
-        if (l.who != nullptr) {
-            repredict(*l.who);
+    for (request* r : live_) {
+        if (r != nullptr) {
+            repredict(*r);
         }
     }
 }

@@ -61,6 +61,7 @@ class control {
     void after_fit();
     /// \return whether a rank changed.
     bool publish_ranks(request& r);
+    void note_share(const request& r);
     void rerank(request& r);
     void rerank_all();
     void arm_change_timer();
@@ -78,13 +79,13 @@ class control {
     std::uint32_t pieces_ = 0;  // descriptors of a block, over groups
     std::uint64_t all_groups_bytes_ = 0;
     scope tasks_;
-    // Admitted and not settled, by index; with what `backlog_before` asks of all of them.
-    struct live_request {
-        request* who = nullptr;  // null: none
+    std::vector<request*> live_;  // by index; admitted and not settled
+    // The same, if loads are split: what `backlog_before` asks of all of them, close together.
+    struct load_share {
         std::uint64_t rank = 0;  // for fetch
         stage_seconds remaining;
     };
-    std::vector<live_request> live_;
+    std::vector<load_share> shares_;
     std::uint32_t live_count_ = 0;
     indexed_heap<time_point::rep> changes_;  // when a rank changes by itself
     owned_timer change_timer_;

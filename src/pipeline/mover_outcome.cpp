@@ -40,6 +40,7 @@ void mover::start_computes(std::span<compute_op* const> ops) {
             auto& self = static_cast<compute_op&>(o);
             self.owner->compute_done(self);
         });
+        at(op->starter).counts.compute_began = io_.now().time_since_epoch().count();
         options_.compute->start(*op);
     }
 }

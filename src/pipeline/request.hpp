@@ -117,6 +117,7 @@ struct progress {
     progress_number<std::int64_t> fetch_ns;     ///< of the stages' resources
     progress_number<std::int64_t> copy_ns;
     progress_number<std::int64_t> compute_ns;
+    progress_number<std::int64_t> compute_began;  ///< by the loop's clock, ns; 0: not yet
 };
 
 /// What of a `request_report` is not known from elsewhere.

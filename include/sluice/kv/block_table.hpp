@@ -85,7 +85,7 @@ class block_table {
         e.hash = hash;
         e.users = 1;
         places_[at] = {id + 1, hash};
-        if (4 * ++size_ > 3 * places_.size()) {
+        if (8 * ++size_ > 7 * places_.size()) {
             grow();
         }
         return id;
@@ -205,7 +205,7 @@ class block_table {
         }
     }
 
-    std::vector<place> places_;  // a power of two, at most three quarters taken
+    std::vector<place> places_;  // a power of two, at most seven eighths taken
     std::vector<std::unique_ptr<block_entry[]>> pages_;
     std::uint32_t made_ = 0;
     std::uint32_t unused_ = 0;  // index + 1, chained
