@@ -101,7 +101,9 @@ bool is_best(const figure_cells& cells, const figure_cells::place& p, const show
         std::find_if(axes.begin(), axes.end(),
                      [](const sweep_axis& a) { return a.key == "variant"; }) -
         axes.begin());
-    if (better == 0 || variants == axes.size() || axes[variants].values.size() < 2) {
+    // Against a variant, the best of the others would look like the best of all.
+    if (better == 0 || !shown.against.empty() || variants == axes.size() ||
+        axes[variants].values.size() < 2) {
         return false;
     }
     const double own = cells.value(p, shown).mean;
