@@ -39,17 +39,19 @@ struct range {
 };
 
 std::string conditions_of(const figure_spec& figure, std::span<const run_figures> runs) {
-    std::vector<std::vector<std::string>> what;  // for each condition those that there are
+    std::vector<std::vector<std::string>> what;  // for each condition its values
+    std::vector<run_condition> conditions;
     std::set<std::size_t> seeds;
     std::set<std::size_t> requests;
     std::array<range, 3> loads;
     constexpr std::array ids{measure_id::offered_load, measure_id::bottleneck, measure_id::qps};
     for (const std::size_t r : figure.runs) {
         const run_figures& run = runs[r];
-        what.resize(std::max(what.size(), run.conditions.size()));
-        for (std::size_t i = 0; i < run.conditions.size(); ++i) {
-            const std::string& one = run.conditions[i];
-            if (!one.empty() && std::find(what[i].begin(), what[i].end(), one) == what[i].end()) {
+        conditions = run.conditions;
+        what.resize(conditions.size());
+        for (std::size_t i = 0; i < what.size(); ++i) {
+            const std::string& one = conditions[i].value;
+            if (std::find(what[i].begin(), what[i].end(), one) == what[i].end()) {
                 what[i].push_back(one);
             }
         }
@@ -64,9 +66,10 @@ std::string conditions_of(const figure_spec& figure, std::span<const run_figures
         }
     }
     std::string out;
-    for (const std::vector<std::string>& some : what) {
-        if (!some.empty()) {
-            out += fmt::format("{}{}", out.empty() ? "" : "; ", fmt::join(some, ", "));
+    for (std::size_t i = 0; i < what.size(); ++i) {
+        if (what[i] != std::vector{conditions[i].usual}) {
+            out += fmt::format("{}{}{}", out.empty() ? "" : "; ", conditions[i].name,
+                               fmt::join(what[i], ", "));
         }
     }
     out += fmt::format(". {} requests, {} seeds", fmt::join(requests, " or "),
@@ -98,7 +101,9 @@ bool is_best(const figure_cells& cells, const figure_cells::place& p, const show
         std::find_if(axes.begin(), axes.end(),
                      [](const sweep_axis& a) { return a.key == "variant"; }) -
         axes.begin());
-    if (better == 0 || variants == axes.size() || axes[variants].values.size() < 2) {
+    // Against a variant, the best of the others would look like the best of all.
+    if (better == 0 || !shown.against.empty() || variants == axes.size() ||
+        axes[variants].values.size() < 2) {
         return false;
     }
     const double own = cells.value(p, shown).mean;

@@ -18,7 +18,8 @@ void draw_table(const figure_cells& cells, const figure_cells::place& panel, dra
 
 /// The figure's title and where the panels are.
 [[nodiscard]] std::string titled(const figure_cells& cells, const figure_cells::place& panel);
-/// No variant is better at the same place; false where there is only one.
+/// No variant is better at the same place; false where there is only one, and of what is shown
+/// against one.
 [[nodiscard]] bool is_best(const figure_cells& cells, const figure_cells::place& p,
                            const shown_measure& shown);
 

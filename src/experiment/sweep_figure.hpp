@@ -61,12 +61,20 @@ struct figure_spec {
     static constexpr std::size_t no_axis = SIZE_MAX;
 };
 
+/// Something that a run depended on: "hit ratio", "0.5". A figure states it unless all its runs
+/// have the usual value.
+struct run_condition {
+    std::string name;  ///< may be empty
+    std::string value;
+    std::string usual;
+};
+
 /// What a sweep keeps of a run.
 struct run_figures {
     std::vector<measured> seeds;
     std::vector<float> ttft;              ///< of all seeds, ascending; only where a figure shows it
     std::vector<request_numbers> points;  ///< of all seeds; only where a figure shows them
-    std::vector<std::string> conditions;  ///< what it ran: workload, model, profile, and so on
+    std::vector<run_condition> conditions;  ///< as many for every run of a sweep
 };
 
 /// A figure as it is shown: plots, each with its table folded below, or else tables.

@@ -199,10 +199,12 @@ measured measure(const seed_result& seed, const seed_facts& facts) {
     return out;
 }
 
-std::vector<std::string> conditions_of(const run_options& o) {
-    return {o.workload, o.model, o.profile,
-            o.hit_ratio < 1 ? fmt::format("hit ratio {}", o.hit_ratio) : "",
-            o.drift.empty() ? "" : "link " + to_string(o.drift)};
+std::vector<run_condition> conditions_of(const run_options& o) {
+    return {{"", o.workload, ""},
+            {"", o.model, ""},
+            {"", o.profile, ""},
+            {"hit ratio ", fmt::format("{}", o.hit_ratio), "1"},
+            {"link ", o.drift.empty() ? "0:1" : to_string(o.drift), "0:1"}};
 }
 
 /// What a figure shows of the requests of a seed.
