@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch_approx.hpp>
@@ -50,6 +52,7 @@ struct ask {
     std::uint32_t blocks;  // cached
     std::uint32_t query;   // tokens
     double multiple = 4;
+    std::uint32_t output = 1;
 };
 
 load load_of(const std::vector<ask>& asks) {
@@ -63,6 +66,7 @@ load load_of(const std::vector<ask>& asks) {
         r.prompt_tokens = std::uint64_t{a.blocks} * block_tokens + a.query;
         r.cached_blocks = a.blocks;
         r.deadline_multiple = a.multiple;
+        r.output_tokens = a.output;
         for (std::uint64_t n = r.prompt_tokens / block_tokens; n > 0; --n) {
             r.block_ids.push_back(id++);
         }
@@ -72,7 +76,8 @@ load load_of(const std::vector<ask>& asks) {
 }
 
 seed_result serve(const std::vector<ask>& asks, config_kind config, const std::string& policy,
-                  const hardware_profile& hardware = plain_hardware()) {
+                  const hardware_profile& hardware = plain_hardware(),
+                  std::vector<sim::rate_change> drift = {}, cost_source cost = cost_source::refit) {
     const load requests = load_of(asks);
     const kv_model model = plain_model();
     const auto each = serve_alone(hardware, model, requests, 1);
@@ -81,7 +86,8 @@ seed_result serve(const std::vector<ask>& asks, config_kind config, const std::s
     run_options options;
     options.config = config;
     options.policy = policy;
-    const run_setting s{options, hardware, model, requests, *each, {}, 1};
+    options.cost = cost;
+    const run_setting s{options, hardware, model, requests, *each, std::move(drift), 1};
     auto out = config == config_kind::pipelined ? serve_pipelined(s) : serve_baseline(s);
     CAPTURE(out.status().ToString());
     REQUIRE(out.ok());
@@ -167,6 +173,53 @@ TEST_CASE("experiment_run: what can never fit is rejected, and has no deadline",
         CHECK(summarize({}, {r}).summary.rejected == 1);
         CHECK(summarize({}, {r}).summary.slo_all.share == 1.0);
     }
+}
+
+TEST_CASE("experiment_run: what the cost model knows of a drift", "[experiment]") {
+    // A request of 100 blocks each half second; from the middle on a block takes 2 ms.
+    std::vector<ask> asks;
+    for (int i = 0; i < 80; ++i) {
+        asks.push_back({i * 0.5, 100, 20});
+    }
+    const std::vector<sim::rate_change> drift{{time_point{from_seconds(19.9)}, 0.5}};
+    for (const config_kind config : {config_kind::coupled, config_kind::pipelined}) {
+        const auto last_prediction = [&](cost_source cost, std::size_t request) {
+            const seed_result r = serve(asks, config, "sjf", plain_hardware(), drift, cost);
+            CHECK(ttfts(r).at(39) == Catch::Approx(0.120).margin(2e-3));
+            CHECK(ttfts(r).at(40) == Catch::Approx(0.220).margin(2e-3));
+            CHECK(r.reports[request].attained.fetch ==
+                  Catch::Approx(request < 40 ? 0.1 : 0.2).margin(2e-3));
+            return r.reports[request].predicted.fetch;
+        };
+        CHECK(last_prediction(cost_source::fixed, 39) == Catch::Approx(0.1).epsilon(0.02));
+        CHECK(last_prediction(cost_source::fixed, 79) == Catch::Approx(0.1).epsilon(0.02));
+        CHECK(last_prediction(cost_source::refit, 79) == Catch::Approx(0.2).epsilon(0.05));
+        CHECK(last_prediction(cost_source::knows, 39) == Catch::Approx(0.1).epsilon(0.02));
+        CHECK(last_prediction(cost_source::knows, 40) == Catch::Approx(0.2).epsilon(0.02));
+    }
+}
+
+TEST_CASE("experiment_run: pages are a request's until it is decoded", "[experiment]") {
+    hardware_profile h = plain_hardware();
+    h.l1_bytes = 20 * block_bytes;  // one of two requests of 11 pages
+    h.compute = compute_kind::iteration;
+    h.iteration = {};
+    h.iteration.prefill_fixed_s = 0.010;
+    h.iteration.prefill_per_token_s = 0;
+    h.iteration.decode = {{1, 0.050}, {2, 0.050}};
+    h.iteration.max_batch = 2;
+    const auto second = [&](config_kind config, std::uint32_t output) {
+        const seed_result r =
+            serve({{0, 10, 20, 4, output}, {0, 10, 20, 4, output}}, config, "fifo", h);
+        CHECK(ttfts(r).at(0) == Catch::Approx(0.020).margin(1e-3));
+        return ttfts(r).at(1);
+    };
+    // The first token after 20 ms, then ten more; meanwhile the second comes to L2.
+    CHECK(second(config_kind::pipelined, 11) == Catch::Approx(0.520 + 0.010).margin(2e-3));
+    CHECK(second(config_kind::pipelined, 1) == Catch::Approx(0.020 + 0.010).margin(2e-3));
+    // One after the other, but not before there are pages.
+    CHECK(second(config_kind::coupled, 11) == Catch::Approx(0.520 + 0.020).margin(2e-3));
+    CHECK(second(config_kind::coupled, 1) == Catch::Approx(0.020 + 0.020).margin(2e-3));
 }
 
 TEST_CASE("experiment_run: a mean over seeds has an interval by Student's t", "[experiment]") {

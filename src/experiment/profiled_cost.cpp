@@ -152,6 +152,11 @@ absl::StatusOr<load_coefficients> profile_stage(const hardware_profile& profile,
     for (const std::uint64_t bytes : {block_bytes, std::max(block_bytes / smaller, least)}) {
         SLUICE_RETURN_IF_ERROR(sample_stage(profile, bytes, samples));
     }
+    // Hardware without limits takes no time, which is no sample of a line.
+    const auto takes_time = [](const cost_sample& one) { return one.seconds > 0; };
+    if (std::none_of(samples.begin(), samples.end(), takes_time)) {
+        return load_coefficients{};
+    }
     return fit_load(samples, form);
 }
 
