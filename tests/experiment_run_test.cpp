@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -352,6 +353,29 @@ TEST_CASE("experiment_run: options that do not fit one another", "[experiment]")
     }));
     CHECK(refused([](run_options& o) { o.workload = "mooncake"; }));
     CHECK(refused([](run_options& o) { o.trace = "x.jsonl"; }));
+}
+
+TEST_CASE("experiment_run: a split load keeps up with the better of loading and computing",
+          "[experiment][split]") {
+    for (const double link : {1.0, 0.1, 0.05, 0.025}) {
+        CAPTURE(link);
+        shared_facts shared;
+        const auto mean_ttft = [&](double hit_ratio, bool split) {
+            run_options o;
+            o.policy = "srpt";
+            o.qps = 0.1;
+            o.requests = 150;
+            o.seeds = 1;
+            o.hit_ratio = hit_ratio;
+            o.split = split;
+            o.drift = {{0, false, link}};
+            const auto result = run_case(o, shared, 1);
+            REQUIRE(result.ok());
+            return result->summary.ttft.mean;
+        };
+        const double better = std::min(mean_ttft(1, false), mean_ttft(0, false));
+        CHECK(mean_ttft(1, true) <= 1.02 * better);
+    }
 }
 
 }  // namespace

@@ -41,7 +41,8 @@ std::string message_of(const CLI::ParseError& error, const parse_place& place) {
 
 int run(int argc, char** argv) {
     namespace command = sluice::command;
-    CLI::App app{"KV-cache loading for LLM serving: replay a trace, simulate, profile, measure", "sluice"};
+    CLI::App app{"KV-cache loading for LLM serving: replay a trace, simulate, profile, measure",
+                 "sluice"};
     app.set_version_flag("--version", "sluice " + std::string(sluice::version()));
     app.require_subcommand(1);
     int exit_code = command::exit_ok;

@@ -75,14 +75,15 @@ class fleet {
                 for (std::uint64_t& id : r.block_ids) {
                     id += std::uint64_t{e} << 48;
                 }
-                last_arrival_s_ = std::max(last_arrival_s_, r.arrival_s);
             }
+            const double last = m.requests.requests.back().arrival_s;
+            busy_until_s_ = e == 0 ? last : std::min(busy_until_s_, last);
         }
         return absl::OkStatus();
     }
 
     [[nodiscard]] time_point instant(double share) const {
-        return time_point{from_seconds(share * last_arrival_s_)};
+        return time_point{from_seconds(share * busy_until_s_)};
     }
 
     absl::Status assemble() {
@@ -144,7 +145,8 @@ class fleet {
                 return absl::InternalError("nothing moves any more, and requests have no answer");
             }
             if (progress && turn % 4096 == 0) {
-                progress(std::min(1.0, to_seconds(home.now() - time_point{}) / last_arrival_s_));
+                const double now = to_seconds(home.now() - time_point{});
+                progress(busy_until_s_ > 0 ? std::min(1.0, now / busy_until_s_) : 1);
             }
         }
         home.run_until_idle();  // write-back
@@ -166,7 +168,7 @@ class fleet {
 
     void add(fleet_view& to, std::uint32_t e, std::uint32_t first, std::uint32_t end) const {
         const member& m = members_[e];
-        const double length = last_arrival_s_ / o_.periods;
+        const double length = busy_until_s_ / o_.periods;
         for (std::size_t i = 0; i < m.requests.requests.size(); ++i) {
             const request_result& r = m.result.result.requests[i];
             const auto in = std::min(
@@ -206,15 +208,15 @@ class fleet {
         out.options = o_;
         out.qps = o_.run.qps.value_or(1.2);
         if (o_.fault) {
-            out.fault_at_s = o_.fault->at * last_arrival_s_;
+            out.fault_at_s = o_.fault->at * busy_until_s_;
             if (o_.fault->recover) {
-                out.recover_at_s = *o_.fault->recover * last_arrival_s_;
+                out.recover_at_s = *o_.fault->recover * busy_until_s_;
             }
         }
         for (std::uint32_t p = 0; p < o_.periods; ++p) {
             fleet_period& period = out.periods.emplace_back();
-            period.from_s = last_arrival_s_ * p / o_.periods;
-            period.to_s = last_arrival_s_ * (p + 1) / o_.periods;
+            period.from_s = busy_until_s_ * p / o_.periods;
+            period.to_s = busy_until_s_ * (p + 1) / o_.periods;
             look(period.one, period.all, p, p + 1);
         }
         look(out.one, out.all, 0, o_.periods);
@@ -245,8 +247,8 @@ class fleet {
     hardware_profile hardware_;
     std::shared_ptr<const kv_model> model_;
     std::unique_ptr<cluster> cluster_;
-    std::deque<member> members_;  // engines refer to their members
-    double last_arrival_s_ = 0;
+    std::deque<member> members_;       // engines refer to their members
+    double busy_until_s_ = 0;          // until then requests come to every engine
     std::vector<link_counts> counts_;  // at the end of each period
 };
 

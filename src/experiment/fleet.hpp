@@ -22,7 +22,7 @@ namespace sluice::experiment {
 struct node_fault {
     sim::node_change what = sim::node_change::die;  ///< die or hang
     std::uint32_t node = 0;
-    double at = 0.5;                ///< share of the time in which requests arrive
+    double at = 0.5;                ///< share of the time in which requests arrive at all engines
     std::optional<double> recover;  ///< as `at`, and later
 };
 
@@ -37,8 +37,10 @@ struct fleet_options {
     double node_rate = 2;          ///< of a node, in rates of an engine's link; 0.01 to 1000
     double soft_timeout_s = 0.25;  ///< after which an engine asks the next replica
     std::optional<node_fault> fault;
-    std::uint32_t periods = 10;  ///< of equal length, that the time of arrivals is told in
-    std::uint32_t watched = 0;   ///< the engine whose view is told
+    /// That the run is told in: equal shares of the time in which requests arrive at all engines,
+    /// and what comes later belongs to the last.
+    std::uint32_t periods = 10;
+    std::uint32_t watched = 0;  ///< the engine whose view is told
 };
 
 /// What an engine, or all, saw in a period.
