@@ -251,6 +251,28 @@ TEST_CASE("baseline: coupled serves whom the policy says", "[baseline]") {
     }
 }
 
+TEST_CASE("baseline: pages can be kept after the outcome", "[baseline]") {
+    for (const bool write_back : {false, true}) {
+        stand s(baseline_kind::coupled, {.slots = 12});
+        const std::vector<block_key> keys = rig::keys(100, 4);
+        baseline_spec spec;
+        spec.keys = keys;
+        spec.prompt_tokens = 4 * 16 + 1;
+        spec.pages = 8;  // three for what is generated
+        spec.keep_pages = true;
+        spec.write_back = write_back;
+        s.base->submit(spec);
+        s.r.loop.run_until_idle();
+        REQUIRE(s.done.size() == 1);
+        s.submit(1, 4);  // needs five pages
+        s.r.loop.run_until_idle();
+        CHECK(s.done.size() == 1);
+        s.base->release(s.done[0].id);
+        s.r.loop.run_until_idle();
+        CHECK(s.done.size() == 2);
+    }
+}
+
 TEST_CASE("baseline: what can never fit fails, wrong options are refused", "[baseline]") {
     stand s(baseline_kind::coupled, {.slots = 8});
     s.submit(1, 8);

@@ -62,7 +62,7 @@ struct example {
                 const double ttft = load / (1.1 - load) / static_cast<double>(v + 1);
                 run_figures run;
                 run.seeds = {numbers(ttft, 1 - load / 2, load), numbers(ttft * 1.2, 0.5, load)};
-                run.conditions = "icl";
+                run.conditions = {v == 0 ? "icl" : "code", "one model"};
                 for (int i = 0; i < 190; ++i) {
                     run.ttft.push_back(static_cast<float>(ttft * i / 100));
                     run.points.push_back(
@@ -121,7 +121,7 @@ TEST_CASE("sweep: lines have intervals, and a table below", "[sweep]") {
     CHECK(plot.series[1].points[2].x == 0.9);
     CHECK(plot.series[1].points[2].low < plot.series[1].points[2].y);
     CHECK(plot.series[1].points[2].high > plot.series[1].points[2].y);
-    CHECK_THAT(plot.caption, ContainsSubstring("icl. 100 requests, 2 seeds"));
+    CHECK_THAT(plot.caption, ContainsSubstring("icl, code; one model. 100 requests, 2 seeds"));
     CHECK_THAT(plot.caption, ContainsSubstring("offered load of coupled 0.50 to 0.90"));
     CHECK(drawn.plots[1].y.percent);
 

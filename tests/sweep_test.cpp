@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstddef>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +34,15 @@ class sweep_files {
  private:
     sluice_test::temp_dir folder_;
 };
+
+std::string committed(std::string_view name) {
+    return std::string(SLUICE_SWEEPS) + '/' + std::string(name);
+}
+
+std::string read(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
 
 /// A sweep of one figure with these keys.
 std::string with(std::string_view figure, std::string_view base = "") {
@@ -89,7 +100,7 @@ TEST_CASE("sweep file: runs are those of all figures, each once", "[sweep]") {
 TEST_CASE("sweep file: the committed ones are right", "[sweep]") {
     for (const char* name : {"quick.json", "evaluation.json"}) {
         CAPTURE(name);
-        const auto sweep = load_sweep(std::string(SLUICE_SWEEPS) + '/' + name);
+        const auto sweep = load_sweep(committed(name));
         CHECK(sluice::message_of(sweep.status()) == "");
     }
 }
@@ -276,6 +287,30 @@ TEST_CASE("sweep: a table gives the same figures as its run", "[sweep]") {
     REQUIRE(run.ok());
     CHECK(sweep_text(*part, *read) == sweep_text(*part, *run));
     CHECK(sweep_markdown(*part, *read) == sweep_markdown(*part, *run));
+}
+
+TEST_CASE("sweep: the committed tables are those of the committed runs", "[sweep]") {
+    auto sweep = load_sweep(committed("evaluation.json"));
+    REQUIRE(sweep.ok());
+    const auto result = read_sweep(*sweep, read(committed("evaluation.csv")));
+    REQUIRE(sluice::message_of(result.status()) == "");
+    drop_request_figures(*sweep);
+    const std::string tables = read(committed("evaluation.md"));
+    const std::string now = sweep_markdown(*sweep, *result);
+    std::size_t count = 0;
+    for (std::size_t at = now.find("<!-- table "); at != std::string::npos; ++count) {
+        const std::size_t next = now.find("<!-- table ", at + 1);
+        const std::string one = now.substr(at, now.find("\n\n", at) - at);
+        CHECK_THAT(tables, ContainsSubstring(one));
+        at = next;
+    }
+    CHECK(count > 0);
+}
+
+TEST_CASE("sweep: the cheapest of the committed runs come out the same", "[sweep]") {
+    const auto sweep = load_sweep(committed("evaluation.json"));
+    REQUIRE(sweep.ok());
+    CHECK(sluice::message_of(check_sweep(*sweep, read(committed("evaluation.csv")), 3, 2)) == "");
 }
 
 TEST_CASE("sweep: every option of a run is a column or has its place", "[sweep]") {

@@ -84,10 +84,7 @@ absl::StatusOr<experiment::sweep_result> result_of(const sweep_command& c,
     SLUICE_RETURN_IF_ERROR(csv.status());
     auto result = experiment::read_sweep(sweep, *csv);
     SLUICE_RETURN_IF_ERROR(annotate(result.status(), c.from));
-    std::erase_if(sweep.figures, [](const experiment::figure_spec& figure) {
-        return figure.kind == experiment::figure_kind::distribution ||
-               figure.kind == experiment::figure_kind::scatter_fit;
-    });
+    experiment::drop_request_figures(sweep);
     return result;
 }
 

@@ -78,6 +78,9 @@ struct sweep_result {
 [[nodiscard]] absl::StatusOr<sweep_result> read_sweep(const sweep_spec& sweep,
                                                       std::string_view csv);
 
+/// Leaves out the figures that `read_sweep` has nothing for.
+void drop_request_figures(sweep_spec& sweep);
+
 /// Runs those `lines` of a table again that took the fewest operations.
 ///
 /// \return as `read_sweep`; kDataLoss: a line comes out differently

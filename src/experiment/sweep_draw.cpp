@@ -39,14 +39,20 @@ struct range {
 };
 
 std::string conditions_of(const figure_spec& figure, std::span<const run_figures> runs) {
-    std::set<std::string> what;
+    std::vector<std::vector<std::string>> what;  // for each condition those that there are
     std::set<std::size_t> seeds;
     std::set<std::size_t> requests;
     std::array<range, 3> loads;
     constexpr std::array ids{measure_id::offered_load, measure_id::bottleneck, measure_id::qps};
     for (const std::size_t r : figure.runs) {
         const run_figures& run = runs[r];
-        what.insert(run.conditions);
+        what.resize(std::max(what.size(), run.conditions.size()));
+        for (std::size_t i = 0; i < run.conditions.size(); ++i) {
+            const std::string& one = run.conditions[i];
+            if (!one.empty() && std::find(what[i].begin(), what[i].end(), one) == what[i].end()) {
+                what[i].push_back(one);
+            }
+        }
         seeds.insert(run.seeds.size());
         const double each = estimate_of({measure_id::arrived, "", ""}, run.seeds, nullptr).mean;
         requests.insert(std::isfinite(each) ? static_cast<std::size_t>(each) : 0);
@@ -57,8 +63,14 @@ std::string conditions_of(const figure_spec& figure, std::span<const run_figures
             }
         }
     }
-    std::string out = fmt::format("{}. {} requests, {} seeds", fmt::join(what, "; "),
-                                  fmt::join(requests, " or "), fmt::join(seeds, " or "));
+    std::string out;
+    for (const std::vector<std::string>& some : what) {
+        if (!some.empty()) {
+            out += fmt::format("{}{}", out.empty() ? "" : "; ", fmt::join(some, ", "));
+        }
+    }
+    out += fmt::format(". {} requests, {} seeds", fmt::join(requests, " or "),
+                       fmt::join(seeds, " or "));
     constexpr std::array<std::string_view, 3> names{"offered load of coupled",
                                                     "of the pipeline's bottleneck", "requests/s"};
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -102,7 +114,8 @@ bool is_best(const figure_cells& cells, const figure_cells::place& p, const show
 drawn_figure draw(const figure_spec& figure, std::span<const run_figures> runs) {
     const figure_cells cells(figure, runs);
     drawn_figure out;
-    out.conditions = conditions_of(figure, runs);
+    out.caption =
+        figure.caption + (figure.caption.empty() ? "" : " ") + conditions_of(figure, runs);
     for (const figure_cells::place& panel : cells.over(figure.panels, cells.origin())) {
         switch (figure.kind) {
         case figure_kind::lines: draw_lines(cells, panel, out); break;
@@ -112,15 +125,13 @@ drawn_figure draw(const figure_spec& figure, std::span<const run_figures> runs) 
         case figure_kind::table: draw_table(cells, panel, out); break;
         }
     }
-    const std::string caption =
-        figure.caption.empty() ? out.conditions : figure.caption + " " + out.conditions;
     for (page_plot& plot : out.plots) {
-        plot.caption = caption;
+        plot.caption = out.caption;
         out.tables.push_back(*plot.table);
     }
     if (figure.kind == figure_kind::table) {
         for (page_table& table : out.tables) {
-            table.caption = caption;
+            table.caption = out.caption;
         }
     }
     return out;

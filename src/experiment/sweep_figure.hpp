@@ -66,14 +66,14 @@ struct run_figures {
     std::vector<measured> seeds;
     std::vector<float> ttft;              ///< of all seeds, ascending; only where a figure shows it
     std::vector<request_numbers> points;  ///< of all seeds; only where a figure shows them
-    std::string conditions;  ///< what it ran, in short: "icl, llama3.1-8b, calvo-testbed"
+    std::vector<std::string> conditions;  ///< what it ran: workload, model, profile, and so on
 };
 
 /// A figure as it is shown: plots, each with its table folded below, or else tables.
 struct drawn_figure {
     std::vector<page_plot> plots;
     std::vector<page_table> tables;  ///< the plots' too, for terminals
-    std::string conditions;          ///< what its runs have in common, and the loads
+    std::string caption;             ///< the figure's, what it ran, and the loads
 };
 
 /// \pre every element of `figure.runs` is a place in `runs`

@@ -41,7 +41,7 @@ std::string sweep_text(const sweep_spec& sweep, const sweep_result& result) {
     for (const figure_spec& figure : sweep.figures) {
         const drawn_figure drawn = draw(figure, result.runs);
         out += fmt::format("{}{}: {}\n{}\n", out.empty() ? "" : "\n", figure.name, figure.title,
-                           drawn.conditions);
+                           drawn.caption);
         for (const page_table& table : drawn.tables) {
             // The title says which panel it is, where there are several.
             out += '\n';
@@ -58,8 +58,7 @@ std::string sweep_markdown(const sweep_spec& sweep, const sweep_result& result) 
     std::string out;
     for (const figure_spec& figure : sweep.figures) {
         const drawn_figure drawn = draw(figure, result.runs);
-        out +=
-            fmt::format("{}## {}\n\n{}\n", out.empty() ? "" : "\n", figure.title, drawn.conditions);
+        out += fmt::format("{}## {}\n\n{}\n", out.empty() ? "" : "\n", figure.title, drawn.caption);
         std::size_t number = 0;
         for (const page_table& table : drawn.tables) {
             out += '\n';

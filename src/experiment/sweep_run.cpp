@@ -173,6 +173,10 @@ measured measure(const seed_result& seed, const seed_facts& facts) {
     set(measure_id::attainment_8x, attainment(run, 8).value_or(none));
     set(measure_id::finished,
         static_cast<double>(ttft.size()) / static_cast<double>(run.requests.size()));
+    if (seed.bound && !ttft.empty()) {
+        set(measure_id::bound, seed.bound->mean_s());
+        set(measure_id::over_bound, mean(ttft) / seed.bound->mean_s() - 1);
+    }
     set(measure_id::offered_load, seed.coupled_offered_load);
     set(measure_id::bottleneck, seed.qps * bottleneck_s(facts));
     set(measure_id::qps, seed.qps);
@@ -195,15 +199,10 @@ measured measure(const seed_result& seed, const seed_facts& facts) {
     return out;
 }
 
-std::string conditions_of(const run_options& o) {
-    std::string out = fmt::format("{}, {}, {}", o.workload, o.model, o.profile);
-    if (o.hit_ratio < 1) {
-        out += fmt::format(", hit ratio {}", o.hit_ratio);
-    }
-    if (!o.drift.empty()) {
-        out += ", link " + to_string(o.drift);
-    }
-    return out;
+std::vector<std::string> conditions_of(const run_options& o) {
+    return {o.workload, o.model, o.profile,
+            o.hit_ratio < 1 ? fmt::format("hit ratio {}", o.hit_ratio) : "",
+            o.drift.empty() ? "" : "link " + to_string(o.drift)};
 }
 
 /// What a figure shows of the requests of a seed.
@@ -318,6 +317,12 @@ absl::StatusOr<sweep_result> read_sweep(const sweep_spec& sweep, std::string_vie
         out.runs[job.run].seeds[job.seed - run.options.first_seed] = row->numbers;
     }
     return out;
+}
+
+void drop_request_figures(sweep_spec& sweep) {
+    std::erase_if(sweep.figures, [](const figure_spec& figure) {
+        return figure.kind == figure_kind::distribution || figure.kind == figure_kind::scatter_fit;
+    });
 }
 
 absl::Status check_sweep(const sweep_spec& sweep, std::string_view csv, std::size_t count,

@@ -5,7 +5,7 @@ names and links exist. pages.py says how a page tells where its blocks come from
 
     check_docs.py text ROOT [--command SLUICE]
     check_docs.py run ROOT --command SLUICE --build DIR [PAGE...]
-    check_docs.py fix ROOT            writes the quotes anew, from the files
+    check_docs.py fix ROOT            writes quotes and copied tables anew, from the files
     check_docs.py --self-test
 
 `run` needs a build: DIR is installed to a folder of its own, which programs on the pages are built
@@ -35,6 +35,8 @@ def block_faults(root, block):
         yield f"is in {block.language}; known are {', '.join(sorted(LANGUAGES))}"
     if not block.kind:
         yield "does not say where it comes from"
+    elif block.kind == "table":
+        yield "is no table"
     elif block.kind == "quote":
         text, _, fault = pages.quoted(root, block.argument)
         if fault:
@@ -63,17 +65,25 @@ def text_faults(root, program):
         yield from ((fault, "") for fault in page.faults)
         for block in page.blocks:
             yield from ((block.where(), fault) for fault in block_faults(root, block))
+        for table in page.tables:
+            text, fault = pages.copied_table(root, table.argument)
+            if fault or text != table.text:
+                yield table.where(), fault or f"differs from `table {table.argument}`; check_docs.py fix writes it anew"
     yield from names.check(root, all_pages, program)
 
 
 def fix(root):
     for page in pages.pages_of(root):
         lines = list(page.lines)
-        for block in reversed(page.blocks):
+        copies = [(table, *pages.copied_table(root, table.argument)) for table in page.tables]
+        for block in page.blocks:
             if block.kind == "quote":
                 text, _, fault = pages.quoted(root, block.argument)
-                if not fault:
-                    lines[block.first:block.last] = [(block.indent + line).rstrip() for line in text.split("\n")]
+                text = "\n".join((block.indent + line).rstrip() for line in text.split("\n"))
+                copies.append((block, text, fault))
+        for copy, text, fault in sorted(copies, key=lambda c: c[0].first, reverse=True):
+            if not fault:
+                lines[copy.first:copy.last] = text.split("\n")
         if lines != page.lines:
             (pathlib.Path(root) / page.name).write_text("\n".join(lines), "utf-8")
             print(f"{page.name}: written anew")
@@ -144,6 +154,27 @@ tests/reads_never.sh tests/reads.cmake
 ```
 
 <!-- unknown -->
+
+<!-- table examples/a/figures.md one 1 -->
+| a | b |
+|---|---:|
+| c | 2 |
+
+<!-- table examples/a/figures.md one 2 -->
+| d |
+
+<!-- table examples/a/figures.md two 1 -->
+| e |
+""",
+    "examples/a/figures.md": """## A figure
+
+<!-- table one 1 -->
+| a | b |
+|---|---:|
+| c | 1 |
+
+<!-- table one 2 -->
+| d |
 """,
     "tests/reads.cmake": "# SPDX-License-Identifier: Apache-2.0\nfile(READ docs/page.md page)\n",
     "tests/reads_not.cmake": "# SPDX-License-Identifier: Apache-2.0\n",
@@ -210,6 +241,8 @@ EXPECTED = [
     "docs/page.md:45 is not `used by tests/reads_not.cmake`, which does not read docs/page.md",
     "docs/page.md:50 `tests/reads_never.sh`: there is no such file",
     "docs/page.md:54: not a comment that the tests know ",
+    "docs/page.md:57 differs from `table examples/a/figures.md one 1`; check_docs.py fix writes it anew",
+    "docs/page.md:65 examples/a/figures.md has no `<!-- table two 1 -->`",
 ]
 
 
@@ -229,7 +262,7 @@ def self_test():
     expected_runs = ["docs/run.md:37 the commands above printed this instead:", "docs/run.md:42 exit code 3:"]
     wrong = sorted(set(found) ^ set(EXPECTED)) + sorted(set(ran) ^ set(expected_runs))
     if any("differs from" in line for line in after):
-        wrong.append("fix did not write the quote anew")
+        wrong.append("fix did not write quotes and tables anew")
     print("\n".join(wrong) if wrong else f"{len(EXPECTED) + len(expected_runs)} faults planted, all found")
     return 1 if wrong else 0
 

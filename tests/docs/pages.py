@@ -16,6 +16,10 @@ An HTML comment before a fenced block says where the block comes from:
   <!-- output -->                  what the commands before it print; `...` is anything
   <!-- shown: REASON -->           no test can run it or compare it, because ...
 
+And before a table, which figures of an experiment it shows:
+
+  <!-- table PATH FIGURE N -->     the N-th table of FIGURE in PATH, which `sluice sim sweep` wrote
+
 Commands find `sluice` on the PATH and these variables: SOURCE_DIR, PREFIX (the library as
 installed), PORT and PORT2 (free ones). Each block of commands starts in the page's directory.
 
@@ -30,7 +34,7 @@ import textwrap
 FENCE = re.compile(r"^(\s*)(```+)\s*(\S*)\s*$")
 COMMENT = re.compile(r"<!--(.*?)-->", re.S)
 SPDX = re.compile(r"^\s*(//|#|/\*).*SPDX-License-Identifier.*$")
-KINDS = {"quote", "run", "used", "output", "shown"}
+KINDS = {"quote", "run", "used", "output", "shown", "table"}
 
 
 @dataclasses.dataclass
@@ -55,10 +59,23 @@ class Block:
 
 
 @dataclasses.dataclass
+class Table:
+    page: str
+    argument: str
+    text: str
+    first: int  # lines of the page: [first, last)
+    last: int
+
+    def where(self):
+        return f"{self.page}:{self.first + 1}"
+
+
+@dataclasses.dataclass
 class Page:
     name: str
     lines: list
     blocks: list
+    tables: list  # those that are copies
     prose: list  # (line number, text) outside fenced blocks and comments
     others: set  # names of others
     faults: list
@@ -78,7 +95,7 @@ def directive(comment):
 
 def parse(name, text):
     lines = text.split("\n")
-    page = Page(name, lines, [], [], set(), [])
+    page = Page(name, lines, [], [], [], set(), [])
     pending = None  # the comment that waits for its block
     number = 0
     while number < len(lines):
@@ -109,6 +126,15 @@ def parse(name, text):
             elif pending is None:
                 page.faults.append(f"{name}:{number + 1}: not a comment that the tests know")
             number = end + 1
+            continue
+        if pending and pending[0] == "table" and line.startswith("|"):
+            end = number
+            while end < len(lines) and lines[end].startswith("|"):
+                page.prose.append((end + 1, lines[end]))
+                end += 1
+            page.tables.append(Table(name, pending[1], "\n".join(lines[number:end]), number, end))
+            pending = None
+            number = end
             continue
         if line.strip():
             if pending:
@@ -144,6 +170,22 @@ def quoted(root, argument):
         lines = lines[at[0] + 1:at[1]]
     lines = [line for line in lines if not any_mark.match(line) and not SPDX.match(line)]
     return textwrap.dedent("\n".join(lines)).strip("\n"), name, None
+
+
+def copied_table(root, argument):
+    """(text, fault or None) of what a table's comment names."""
+    asked = re.fullmatch(r"(\S+) (\S+ \d+)", argument)
+    source = pathlib.Path(root) / asked[1] if asked else None
+    if asked is None or not source.is_file():
+        return "", f"cannot read `table {argument}`"
+    lines = source.read_text("utf-8").split("\n")
+    mark = f"<!-- table {asked[2]} -->"
+    if mark not in lines:
+        return "", f"{asked[1]} has no `{mark}`"
+    first = last = lines.index(mark) + 1
+    while last < len(lines) and lines[last].startswith("|"):
+        last += 1
+    return "\n".join(lines[first:last]), None
 
 
 SPAN = re.compile(r"(`+)(.+?)\1(?!`)")

@@ -23,9 +23,9 @@ struct passing : Op {
     simulated_seams::ended then;
 };
 
-struct passing_lookup : passing<store_lookup> {
-    using passing::passing;
-    std::vector<block_key> asked;
+/// What a lookup asks, and what it found.
+struct question {
+    std::vector<block_key> keys;
     std::vector<std::uint8_t> found;
 };
 
@@ -81,12 +81,13 @@ operation& simulated_seams::put(std::uint64_t key, std::uint64_t bytes, ended th
 
 operation& simulated_seams::lookup(std::span<const block_key> keys,
                                    std::function<void(std::vector<std::uint8_t>)> then) {
-    auto* const op = new passing_lookup(loop_, {});
-    op->then = [op, then = std::move(then)](absl::StatusCode) { then(std::move(op->found)); };
-    op->asked.assign(keys.begin(), keys.end());
-    op->found.resize(keys.size());
-    op->keys = op->asked;
-    op->present = op->found;
+    const auto q = std::make_shared<question>();
+    q->keys.assign(keys.begin(), keys.end());
+    q->found.resize(keys.size());
+    auto* const op = new passing<store_lookup>(
+        loop_, [q, then = std::move(then)](absl::StatusCode) { then(std::move(q->found)); });
+    op->keys = q->keys;
+    op->present = q->found;
     link_->lookup(*op);
     return *op;
 }
