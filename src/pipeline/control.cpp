@@ -222,7 +222,8 @@ stage_backlog control::backlog_before(const request& r) {
             continue;
         }
         const load_share& other = shares_[i];
-        if (const std::int64_t began = live_[i]->counts.compute_began; began != 0) {
+        if (const duration::rep began = live_[i]->counts.compute_begin;
+            began != progress::not_yet) {
             // Nothing preempts it, whatever its rank.
             const double had = to_seconds(now - time_point{duration{began}});
             before.compute += std::max(other.remaining.compute - had, 0.0);

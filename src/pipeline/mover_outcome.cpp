@@ -29,7 +29,7 @@ taken mover::take_compute(std::uint32_t id, compute_op*& out) {
     op.pages_per_group = r.per_group;
     r.at = phase::computing;
     r.job_running = true;
-    r.report.compute_begin = io_.now();
+    r.counts.compute_begin = io_.now().time_since_epoch().count();
     out = &op;
     return taken::started;
 }
@@ -40,7 +40,6 @@ void mover::start_computes(std::span<compute_op* const> ops) {
             auto& self = static_cast<compute_op&>(o);
             self.owner->compute_done(self);
         });
-        at(op->starter).counts.compute_began = io_.now().time_since_epoch().count();
         options_.compute->start(*op);
     }
 }

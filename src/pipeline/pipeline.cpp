@@ -418,7 +418,7 @@ absl::StatusOr<request_report> pipeline::impl::report(request_handle h) const {
     out.granted = s.granted;
     out.first_copy = s.first_copy;
     out.loaded = s.loaded;
-    out.compute_begin = s.compute_begin;
+    out.compute_begin = time_point{duration{r->counts.compute_begin}};
     out.predicted = r->predicted_seconds();
     out.attained = {to_seconds(duration{r->counts.fetch_ns}),
                     to_seconds(duration{r->counts.copy_ns}),

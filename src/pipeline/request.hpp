@@ -96,6 +96,7 @@ enum ranked_stage : std::uint8_t { rank_fetch, rank_copy, rank_compute, ranked_s
 template <class T>
 class progress_number {
  public:
+    progress_number(T v = T{}) noexcept : value_(v) {}
     progress_number& operator=(T v) noexcept {
         value_.store(v, std::memory_order_relaxed);
         return *this;
@@ -107,7 +108,7 @@ class progress_number {
     operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
-    std::atomic<T> value_{};
+    std::atomic<T> value_;
 };
 
 /// What io counts and control reads; written before a `served` or later signal is raised.
@@ -117,7 +118,9 @@ struct progress {
     progress_number<std::int64_t> fetch_ns;     ///< of the stages' resources
     progress_number<std::int64_t> copy_ns;
     progress_number<std::int64_t> compute_ns;
-    progress_number<std::int64_t> compute_began;  ///< by the loop's clock, ns; 0: not yet
+    progress_number<duration::rep> compute_begin = not_yet;  ///< by io's clock
+
+    static constexpr duration::rep not_yet = never.time_since_epoch().count();
 };
 
 /// What of a `request_report` is not known from elsewhere.
@@ -128,7 +131,6 @@ struct story {
     time_point granted = never;
     time_point first_copy = never;
     time_point loaded = never;
-    time_point compute_begin = never;
     std::uint32_t hit_blocks = 0;
     std::uint32_t planned_blocks = 0;
     std::uint32_t loaded_blocks = 0;
