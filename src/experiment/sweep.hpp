@@ -81,7 +81,8 @@ struct sweep_result {
 /// Leaves out the figures that `read_sweep` has nothing for.
 void drop_request_figures(sweep_spec& sweep);
 
-/// Runs those `lines` of a table again that took the fewest operations.
+/// Runs those `lines` of a table again that took the fewest operations, of as many configurations
+/// and policies as there are.
 ///
 /// \return as `read_sweep`; kDataLoss: a line comes out differently
 [[nodiscard]] absl::Status check_sweep(const sweep_spec& sweep, std::string_view csv,

@@ -335,6 +335,7 @@ absl::Status check_sweep(const sweep_spec& sweep, std::string_view csv, std::siz
         std::uint64_t operations;
         sweep_job job;
         csv_row row;
+        std::size_t turn = 0;
     };
     std::vector<cheap> all;
     for (const sweep_job& job : jobs_of(sweep)) {
@@ -344,6 +345,14 @@ absl::Status check_sweep(const sweep_spec& sweep, std::string_view csv, std::siz
     }
     std::stable_sort(all.begin(), all.end(),
                      [](const cheap& a, const cheap& b) { return a.operations < b.operations; });
+    // Of each way to serve the cheapest comes before the second of any.
+    std::map<std::string, std::size_t> times;
+    for (cheap& c : all) {
+        const run_options& o = sweep.runs[c.job.run].options;
+        c.turn = times[fmt::format("{} {} {}", to_string(o.config), o.policy_spec(), o.split)]++;
+    }
+    std::stable_sort(all.begin(), all.end(),
+                     [](const cheap& a, const cheap& b) { return a.turn < b.turn; });
     std::vector<sweep_job> chosen;
     for (std::size_t i = 0; i < std::min(count, all.size()); ++i) {
         chosen.push_back(all[i].job);
