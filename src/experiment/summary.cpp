@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 #include <sluice/base/status.hpp>
+
+#include "parallel.hpp"
 
 namespace sluice::experiment {
 namespace {
@@ -108,30 +107,14 @@ case_result summarize(run_options options, std::vector<seed_result> seeds) {
 absl::StatusOr<case_result> run_case(const run_options& options, shared_facts& shared,
                                      unsigned jobs, const std::function<void()>& seed_done) {
     SLUICE_RETURN_IF_ERROR(check_run_options(options));
-    std::vector<absl::StatusOr<seed_result>> results(options.seeds, absl::UnknownError(""));
-    std::atomic<std::size_t> next{0};
-    std::mutex telling;
-    const auto work = [&] {
-        for (std::size_t i = next++; i < results.size(); i = next++) {
-            results[i] = run_seed(options, options.first_seed + i, shared);
-            const std::scoped_lock lock(telling);
-            if (seed_done) {
-                seed_done();
-            }
+    std::vector<seed_result> seeds(options.seeds);
+    SLUICE_RETURN_IF_ERROR(in_parallel(jobs, seeds.size(), seed_done, [&](std::size_t i) {
+        auto one = run_seed(options, options.first_seed + i, shared);
+        if (one.ok()) {
+            seeds[i] = *std::move(one);
         }
-    };
-    {
-        std::vector<std::jthread> others;
-        for (std::size_t i = 1; i < std::min<std::size_t>(jobs, results.size()); ++i) {
-            others.emplace_back(work);
-        }
-        work();
-    }
-    std::vector<seed_result> seeds;
-    for (absl::StatusOr<seed_result>& r : results) {
-        SLUICE_RETURN_IF_ERROR(r.status());
-        seeds.push_back(*std::move(r));
-    }
+        return one.status();
+    }));
     return summarize(options, std::move(seeds));
 }
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,6 +11,7 @@
 
 #include <sluice/base/status.hpp>
 
+#include "parallel.hpp"
 #include "run.hpp"
 #include "sweep.hpp"
 #include "sweep_csv.hpp"
@@ -21,39 +20,6 @@ namespace sluice::experiment {
 namespace {
 
 constexpr double none = std::numeric_limits<double>::quiet_NaN();
-
-/// Does work in order on several threads until something fails.
-absl::Status in_parallel(unsigned jobs, std::size_t count, const std::function<void()>& step,
-                         const std::function<absl::Status(std::size_t)>& work) {
-    std::atomic<std::size_t> next{0};
-    std::atomic<bool> failed{false};
-    std::mutex mutex;
-    std::size_t worst = count;
-    absl::Status status;
-    const auto loop = [&] {
-        for (std::size_t i = next++; i < count && !failed; i = next++) {
-            absl::Status one = work(i);
-            const std::scoped_lock lock(mutex);
-            if (!one.ok()) {
-                failed = true;
-                if (i < worst) {
-                    worst = i;
-                    status = std::move(one);
-                }
-            } else if (step) {
-                step();
-            }
-        }
-    };
-    {
-        std::vector<std::jthread> others;
-        for (std::size_t i = 1; i < std::min<std::size_t>(jobs, count); ++i) {
-            others.emplace_back(loop);
-        }
-        loop();
-    }
-    return status;
-}
 
 /// Mean seconds that a request keeps the busiest stage from others.
 double bottleneck_s(const seed_facts& facts) {
