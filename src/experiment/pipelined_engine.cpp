@@ -16,13 +16,13 @@ absl::StatusOr<std::unique_ptr<pipelined_engine>> pipelined_engine::create(const
                                                                            cluster& in) {
     std::unique_ptr<pipelined_engine> out(new pipelined_engine(s));
     SLUICE_RETURN_IF_ERROR(out->assemble(in));
-    out->arm_next();
+    out->arrivals_.emplace(in.home(), s.requests, [e = out.get()](std::size_t i) { e->submit(i); });
     return out;
 }
 
 pipelined_engine::~pipelined_engine() {
     if (pipe_ != nullptr) {
-        bed_->home().disarm(arrivals_);
+        arrivals_.reset();
         pipe_->begin_close();
         bed_->home().run_until_idle();
     }
@@ -64,24 +64,6 @@ absl::Status pipelined_engine::assemble(cluster& in) {
     return absl::OkStatus();
 }
 
-time_point pipelined_engine::arrival(std::size_t i) const {
-    return time_point{from_seconds(s_.requests.requests[i].arrival_s)};
-}
-
-void pipelined_engine::arm_next() {
-    if (next_ < s_.requests.requests.size()) {
-        bed_->home().arm(arrivals_, arrival(next_));
-    }
-}
-
-void pipelined_engine::arrive() {
-    const time_point now = bed_->home().now();
-    for (; next_ < s_.requests.requests.size() && arrival(next_) <= now; ++next_) {
-        submit(next_);
-    }
-    arm_next();
-}
-
 void pipelined_engine::submit(std::size_t i) {
     const load_request& r = s_.requests.requests[i];
     keys_.clear();
@@ -90,7 +72,7 @@ void pipelined_engine::submit(std::size_t i) {
     spec.keys = keys_;
     spec.prompt_tokens = r.prompt_tokens;
     spec.pages = bed_->pages_of(i);
-    spec.arrival = arrival(i);
+    spec.arrival = arrival_of(r);
     spec.deadline = s_.deadline(i);
     spec.write_back = !s_.requests.distinct;
     spec.user = bed_->user_of(i);

@@ -11,6 +11,7 @@
 
 #include <sluice/pipeline.hpp>
 
+#include "arrivals.hpp"
 #include "serve.hpp"
 #include "testbed.hpp"
 
@@ -39,18 +40,8 @@ class pipelined_engine {
     [[nodiscard]] seed_result finish() { return recorder_->finish(pipe_->stats()); }
 
  private:
-    struct arrival_timer : timer {
-        explicit arrival_timer(pipelined_engine& o) noexcept
-            : timer([](timer& t) noexcept { static_cast<arrival_timer&>(t).owner.arrive(); }),
-              owner(o) {}
-        pipelined_engine& owner;
-    };
-
-    explicit pipelined_engine(const run_setting& s) : s_(s), arrivals_(*this) {}
+    explicit pipelined_engine(const run_setting& s) : s_(s) {}
     absl::Status assemble(cluster& in);
-    [[nodiscard]] time_point arrival(std::size_t i) const;
-    void arm_next();
-    void arrive();
     void submit(std::size_t i);
     void take(const request_event& e);
     void part_ended(std::size_t i);
@@ -60,8 +51,7 @@ class pipelined_engine {
     std::unique_ptr<informed_cost> cost_;
     std::unique_ptr<pipeline> pipe_;
     std::optional<run_recorder> recorder_;
-    arrival_timer arrivals_;
-    std::size_t next_ = 0;
+    std::optional<arrivals> arrivals_;
     std::vector<request_handle> handles_;  // by request
     std::vector<std::uint8_t> parts_;      // by request: what it is not released before
     std::vector<block_key> keys_;          // of the request being submitted

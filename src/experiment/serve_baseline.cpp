@@ -9,6 +9,7 @@
 #include <sluice/sched/policy_registry.hpp>
 
 #include "../baseline/baseline.hpp"
+#include "arrivals.hpp"
 #include "serve.hpp"
 
 namespace sluice::experiment {
@@ -114,36 +115,6 @@ class stand {
     std::unique_ptr<baseline> base_;
 };
 
-/// Submits requests when they arrive.
-class arrivals : public timer {
- public:
-    arrivals(const run_setting& s, stand& on)
-        : timer([](timer& t) noexcept { static_cast<arrivals&>(t).arrive(); }), s_(s), on_(on) {
-        arm_next();
-    }
-
- private:
-    [[nodiscard]] time_point at() const {
-        return time_point{from_seconds(s_.requests.requests[next_].arrival_s)};
-    }
-    void arm_next() {
-        if (next_ < s_.requests.requests.size()) {
-            on_.home().arm(*this, at());
-        }
-    }
-    void arrive() {
-        const time_point now = on_.home().now();
-        for (; next_ < s_.requests.requests.size() && at() <= now; ++next_) {
-            on_.submit(next_, s_.deadline(next_));
-        }
-        arm_next();
-    }
-
-    const run_setting& s_;
-    stand& on_;
-    std::size_t next_ = 0;
-};
-
 task<void> one_by_one(stand& on, const load& requests) {
     for (std::size_t i = 0; i < requests.requests.size(); ++i) {
         on.submit(i, never);
@@ -178,7 +149,7 @@ absl::StatusOr<seed_result> serve_baseline(const run_setting& s) {
                                                              : request_outcome::failed);
         }
     };
-    arrivals in_time(s, on);
+    arrivals in_time(on.home(), s.requests, [&](std::size_t i) { on.submit(i, s.deadline(i)); });
     on.home().run_until_idle();
     if (!recorder.all_ended()) {
         return absl::InternalError(
