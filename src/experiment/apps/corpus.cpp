@@ -75,7 +75,12 @@ split_runs split_halves(const std::vector<demand::run_record>& runs, std::uint64
         std::swap(order[i - 1], order[workload::draw(seed, split_stream, i) % i]);
     }
     const auto half = order.begin() + static_cast<std::ptrdiff_t>(order.size() / 2);
-    return {{order.begin(), half}, {half, order.end()}};
+    split_runs out;
+    for (auto it = order.begin(); it != half; ++it) {
+        out.learned.push_back(**it);
+    }
+    out.served.assign(half, order.end());
+    return out;
 }
 
 }  // namespace sluice::experiment

@@ -8,16 +8,11 @@
 
 #include <absl/status/statusor.h>
 
+#include <sluice/demand/run_record.hpp>
+
 #include "mix.hpp"
-#include "run_record.hpp"
 
 namespace sluice::experiment {
-
-/// The runs of one application, as they are replayed.
-struct app_runs {
-    std::vector<demand::run_record> runs;
-    double scale = 1;
-};
 
 /// Recorded runs of the applications of a mix, after what the published evaluation does with them:
 /// of code_feedback the runs of several turns, of got_docmerge the first 50 documents with 0.8
@@ -34,7 +29,7 @@ struct app_corpus {
 /// Two halves of an application's runs, at random by the seed: models learn from one, and only the
 /// other is served.
 struct split_runs {
-    std::vector<const demand::run_record*> learned;
+    std::vector<demand::run_record> learned;
     std::vector<const demand::run_record*> served;
 };
 [[nodiscard]] split_runs split_halves(const std::vector<demand::run_record>& runs,

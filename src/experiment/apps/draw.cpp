@@ -89,6 +89,25 @@ double ideal_seconds(const demand::run_record& run, const ideal_rates& rates) {
     return out;
 }
 
+/// What the run needs, of all calls and of the longest path, as trackers reckon.
+void reckon(app_task& task, const demand::service_rates& rates) {
+    for (const demand::unit_record& u : task.run->units) {
+        if (backend_of(u.backend) == app_backend::wait) {
+            continue;  // nobody schedules it
+        }
+        demand::call_record longest;
+        for (const demand::call_record& c : u.calls) {
+            task.service_s += rates.prefill_s_per_token * c.prompt_tokens +
+                              rates.decode_s_per_token * c.completion_tokens + c.seconds;
+            longest.prompt_tokens = std::max(longest.prompt_tokens, c.prompt_tokens);
+            longest.completion_tokens = std::max(longest.completion_tokens, c.completion_tokens);
+            longest.seconds = std::max(longest.seconds, c.seconds);
+        }
+        task.path_s += rates.prefill_s_per_token * longest.prompt_tokens +
+                       rates.decode_s_per_token * longest.completion_tokens + longest.seconds;
+    }
+}
+
 /// Lays out the calls of tasks in a load.
 class layout_of_calls {
  public:
@@ -193,6 +212,7 @@ app_draw draw_apps(const app_mix& mix,
             task.deadline_multiple = multiples[deadline.below(multiples.size())];
         }
         task.ideal_s = ideal_seconds(*task.run, o.ideal);
+        reckon(task, o.rates);
         out.tasks.push_back(std::move(task));
         layout.add(i, runs);
     }

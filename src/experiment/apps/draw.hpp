@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include <sluice/base/clock.hpp>
+#include <sluice/demand/unit_visit.hpp>
 
 #include "../load.hpp"
 #include "corpus.hpp"
@@ -59,6 +59,7 @@ struct draw_options {
     double deadline_share = 0;
     std::uint32_t block_tokens = 32;
     ideal_rates ideal;
+    demand::service_rates rates;  ///< of what trackers reckon
 };
 
 /// Draws applications by the weights of a mix, each a run of the served half, with Poisson arrivals.

@@ -19,7 +19,8 @@ struct app_options {
     std::optional<bool> deadlines;       ///< for all applications or for none
     std::uint32_t splits = 5;
     std::uint64_t split_seed = 1;  ///< of the first split; the others follow
-    bool external_fifo = false;    ///< external backends serve by arrival
+    bool external_fifo = false;    ///< external backends serve by arrival, whatever the policy
+    bool learn = true;             ///< models learn from applications as they end
 };
 
 }  // namespace sluice::experiment

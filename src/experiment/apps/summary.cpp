@@ -93,8 +93,13 @@ absl::StatusOr<app_case> run_apps(const app_options& options, unsigned jobs,
     SLUICE_RETURN_IF_ERROR(in_parallel(jobs, options.splits, split_done, [&](std::size_t i) {
         const std::uint64_t seed = options.split_seed + i;
         std::vector<std::vector<const demand::run_record*>> served;
+        demand::model_set models;
         for (const app_mix::share& s : mix->shares) {
-            served.push_back(split_halves(corpus->runs.find(s.application)->second, seed).served);
+            split_runs halves = split_halves(corpus->runs.find(s.application)->second, seed);
+            auto model = demand::demand_model::learn(s.application, halves.learned);
+            SLUICE_RETURN_IF_ERROR(annotate(model.status(), s.application));
+            models.add(*std::move(model));
+            served.push_back(std::move(halves.served));
         }
         draw_options o;
         o.seed = seed;
@@ -106,7 +111,7 @@ absl::StatusOr<app_case> run_apps(const app_options& options, unsigned jobs,
         o.ideal = {hardware->iteration.prefill_per_token_s,
                    hardware->iteration.decode.back().seconds};
         const app_draw draw = draw_apps(*mix, served, o);
-        auto run = serve_apps({options, *mix, *hardware, *model, draw, seed});
+        auto run = serve_apps({options, *mix, *hardware, *model, draw, models, seed});
         SLUICE_RETURN_IF_ERROR(annotate(run.status(), fmt::format("split {}", seed)));
         out.runs[i] = *std::move(run);
         return absl::OkStatus();
