@@ -58,6 +58,12 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/cost/split.hpp>
 
+#include <sluice/demand/demand_model.hpp>
+#include <sluice/demand/model_set.hpp>
+#include <sluice/demand/run_record.hpp>
+#include <sluice/demand/sample_set.hpp>
+#include <sluice/demand/unit_visit.hpp>
+
 #include <sluice/device/device.hpp>
 #include <sluice/device/host_device.hpp>
 
