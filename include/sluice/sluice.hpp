@@ -38,6 +38,7 @@
 #include <sluice/base/clock.hpp>
 #include <sluice/base/heap.hpp>
 #include <sluice/base/ids.hpp>
+#include <sluice/base/rank.hpp>
 #include <sluice/base/status.hpp>
 #include <sluice/base/version.hpp>
 
@@ -57,6 +58,8 @@
 #include <sluice/cost/least_squares.hpp>
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/cost/split.hpp>
+
+#include <sluice/demand/application_view.hpp>
 
 #include <sluice/device/device.hpp>
 #include <sluice/device/host_device.hpp>
