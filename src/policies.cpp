@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include <sluice/sched/app_policies.hpp>
+
 namespace sluice {
 
 namespace {
@@ -158,6 +160,14 @@ std::span<const detail::builtin_policy> detail::builtin_policies() noexcept {
         {"edf", &construct_policy<edf_policy>},
         {"lstf", &construct_policy<lstf_policy>},
         {"on_time", &construct_policy<on_time_policy>},
+        {"gittins", &construct_policy<gittins_policy>},
+        {"gittins_artifact", &construct_policy<gittins_artifact_policy>},
+        {"mean_srpt", &construct_policy<mean_srpt_policy>},
+        {"app_fifo", &construct_policy<app_fifo_policy>},
+        {"las", &construct_policy<las_policy>},
+        {"vtc", &construct_policy<vtc_policy>},
+        {"app_lstf", &construct_policy<app_lstf_policy>},
+        {"oracle", &construct_policy<oracle_policy>},
         {"aging", &construct_policy<aging_policy>},
         {"fair", &construct_policy<fair_policy>},
     };

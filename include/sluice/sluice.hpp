@@ -59,6 +59,7 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/cost/split.hpp>
 
+#include <sluice/demand/app_tracker.hpp>
 #include <sluice/demand/application_view.hpp>
 
 #include <sluice/device/device.hpp>
@@ -80,6 +81,7 @@
 
 #include <sluice/pipeline.hpp>
 
+#include <sluice/sched/app_policies.hpp>
 #include <sluice/sched/indexed_heap.hpp>
 #include <sluice/sched/policies.hpp>
 #include <sluice/sched/policy.hpp>

@@ -238,9 +238,8 @@ struct request {
     std::uint64_t planned_copy = 0;
     float compute_seconds_told = 0;  ///< by the engine, with tell::engine_computed
     std::uint32_t told = 0;          ///< signals from io not yet seen by the request's task
-    // The ring of the admitted requests of its application; by index.
-    std::uint32_t next_of_app = 0;
-    std::uint32_t previous_of_app = 0;
+    request* next_of_app = nullptr;  ///< the ring of those of its application that are ranked
+    request* previous_of_app = nullptr;
     std::coroutine_handle<> awaiting;
 
     /// Makes a finished request a fresh one, under a new epoch.
