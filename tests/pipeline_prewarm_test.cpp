@@ -121,9 +121,8 @@ TEST_CASE("prewarm: a request that comes later overtakes it block by block") {
     const request_handle real = r.submit(20, 20);
     const auto events = r.run();
     const auto end_of = [&](request_handle h, event_kind k) {
-        return std::ranges::find_if(events, [&](const request_event& e) {
-                   return e.request == h && e.kind == k;
-               }) -
+        return std::ranges::find_if(
+                   events, [&](const request_event& e) { return e.request == h && e.kind == k; }) -
                events.begin();
     };
     CHECK(end_of(real, event_kind::computed) < end_of(idle, event_kind::ready));
@@ -146,8 +145,8 @@ TEST_CASE("prewarm: memory of L1 goes to a request that needs it, also when copi
     });
     const auto events = r.run();
     CHECK(r.pipe->stats().revocations >= 1);
-    const auto first_end = std::ranges::find_if(
-        events, [](const request_event& e) { return is_outcome(e.kind); });
+    const auto first_end =
+        std::ranges::find_if(events, [](const request_event& e) { return is_outcome(e.kind); });
     REQUIRE(first_end != events.end());
     CHECK(first_end->request == real);
     CHECK(first_end->kind == event_kind::computed);
@@ -178,7 +177,10 @@ TEST_CASE("prewarm: takes nobody's slot of L2, and gives its own to who needs th
     r.run();
 
     // Now it comes first: what it has not finished is taken from it, and it ends with the rest.
-    rig q({.slots = 64, .l2_blocks = 8, .link_rate = 1e6, .library_owned = false,
+    rig q({.slots = 64,
+           .l2_blocks = 8,
+           .link_rate = 1e6,
+           .library_owned = false,
            .library_computes = false});
     q.fill(0, 32);
     auto o = q.options();
