@@ -14,7 +14,7 @@
 #include <sluice/base/clock.hpp>
 #include <sluice/base/ids.hpp>
 #include <sluice/base/rank.hpp>
-#include <sluice/demand/demand_model.hpp>
+#include <sluice/demand/model_set.hpp>
 
 namespace sluice::demand {
 
