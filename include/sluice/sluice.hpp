@@ -61,6 +61,11 @@
 
 #include <sluice/demand/app_tracker.hpp>
 #include <sluice/demand/application_view.hpp>
+#include <sluice/demand/demand_model.hpp>
+#include <sluice/demand/model_set.hpp>
+#include <sluice/demand/run_record.hpp>
+#include <sluice/demand/sample_set.hpp>
+#include <sluice/demand/unit_visit.hpp>
 
 #include <sluice/device/device.hpp>
 #include <sluice/device/host_device.hpp>
