@@ -13,11 +13,6 @@
 
 namespace sluice::demand {
 
-namespace detail {
-/// What a visit that has ended took.
-[[nodiscard]] spent spent_on(const service_rates& rates, const visit& v, bool llm) noexcept;
-}  // namespace detail
-
 class app_tracker::impl {
  public:
     explicit impl(options o);
@@ -31,6 +26,7 @@ class app_tracker::impl {
     absl::StatusOr<rank_value> rank(app_handle h);
     absl::StatusOr<time_point> deadline(app_handle h);
     app_tracker_stats stats();
+    void add_model(std::unique_ptr<demand_model> model);
     void set_observer(app_observer* observer);
     absl::Status attach(app_ranker& ranker);
     void detach() noexcept;
@@ -40,8 +36,8 @@ class app_tracker::impl {
     std::optional<rank_value> rank_now(app_handle h, time_point now);
 
  private:
+    using app_class = detail::app_class;
     using application = detail::application;
-    static constexpr std::size_t most_visits = 4096;  // of one run
 
     // Under the lock.
     template <class Count>
@@ -49,7 +45,9 @@ class app_tracker::impl {
     absl::Status unknown(std::string_view event);
     [[nodiscard]] absl::StatusOr<time_point> time_of(time_point given) const;
     void mark(application& a);
+    [[nodiscard]] std::string_view name_of_unit(const application& a);
     void ask();
+    void take_models();
     void mark_progressed(time_point now);
     void mark_changed(time_point now);
 
@@ -67,6 +65,7 @@ class app_tracker::impl {
     app_ranker* ranker_ = nullptr;  // changes only where refresh is, or while nobody is there
     app_observer* observer_ = nullptr;
     bool asked_ = false;  // `due` has been called, and refresh has not
+    std::vector<std::unique_ptr<demand_model>> new_models_;
     app_tracker_stats stats_;
 
     // Of refresh.
