@@ -31,11 +31,12 @@ struct apps_command {
 absl::Status simulate(const apps_command& c) {
     SLUICE_RETURN_IF_ERROR(check_writable(c.json));
     SLUICE_RETURN_IF_ERROR(load_plugins(c.plugins));
+    experiment::app_input_cache inputs;
     absl::StatusOr<experiment::app_case> result = absl::UnknownError("");
     {
         progress_bar progress(!c.quiet);
         progress.begin("simulating", c.apps.splits);
-        result = experiment::run_apps(c.apps, c.jobs, [&] { progress.advance(); });
+        result = experiment::run_apps(c.apps, inputs, c.jobs, [&] { progress.advance(); });
     }
     SLUICE_RETURN_IF_ERROR(result.status());
     if (!c.json.empty()) {
@@ -58,27 +59,29 @@ void add_sim_apps(CLI::App& sim, int& exit_code) {
     sub->add_option("--runs", a.runs, "Folder of run records, APPLICATION.jsonl")
         ->check(CLI::ExistingDirectory)
         ->required();
-    sub->add_option("--mix", a.mix, "Which applications, and how many: a name or FILE.json")
-        ->capture_default_str();
-    sub->add_option("--intensity", a.intensity, "Divides the time in which they come")
-        ->check(CLI::Range(0.001, 1000.0))
-        ->capture_default_str();
-    sub->add_option("--engine", a.engine, "Profile of the engine: a name or FILE.json")
-        ->capture_default_str();
-    sub->add_option("--policy", a.policy, "Who goes first")->capture_default_str();
-    sub->add_option("--tasks", a.tasks, "Applications, in place of the mix's")
-        ->check(CLI::Range(1, 100'000));
-    sub->add_option("--window", a.window_s, "Seconds in which they come at intensity 1")
-        ->check(CLI::Range(0.001, 1e6));
-    sub->add_flag("--deadlines,!--no-deadlines", a.deadlines,
-                  "Whether applications have deadlines, in place of the mix's share");
-    sub->add_option("--splits", a.splits, "Splits of the records into a half to learn from and one "
-                                          "to serve, each with its own draw")
-        ->check(CLI::Range(1, 1000))
-        ->capture_default_str();
-    sub->add_option("--split-seed", a.split_seed, "Of the first split")->capture_default_str();
-    sub->add_flag("--external-fifo", a.external_fifo,
-                  "External backends serve by arrival, whatever the policy says");
+    for (const experiment::app_option& option : experiment::all_app_options()) {
+        const auto set = [command, &option](const std::string& text) {
+            if (absl::Status s = option.set(command->apps, text); !s.ok()) {
+                throw CLI::ValidationError(fmt::format("--{}", option.name),
+                                           std::string(message_of(s)));
+            }
+        };
+        const std::string flag = fmt::format("--{}", option.name);
+        if (option.values == "on|off") {
+            // Alone it means on.
+            sub->add_flag_function(
+                fmt::format("{0},!--no-{1}", flag, option.name),
+                [set](std::int64_t count) { set(count > 0 ? "on" : "off"); },
+                std::string(option.help));
+            continue;
+        }
+        const std::string usual = option.get(c.apps);
+        sub->add_option_function<std::string>(
+               flag, set,
+               usual.empty() ? std::string(option.help)
+                             : fmt::format("{} [{}]", option.help, usual))
+            ->type_name(std::string(option.values));
+    }
     sub->add_option("--plugin", c.plugins, "Shared object that registers policies; repeatable")
         ->check(CLI::ExistingFile);
     sub->add_option("--jobs", c.jobs, "Splits that are run at once")

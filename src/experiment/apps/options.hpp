@@ -3,7 +3,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+
+#include <absl/status/status.h>
 
 namespace sluice::experiment {
 
@@ -18,9 +22,26 @@ struct app_options {
     std::optional<double> window_s;      ///< the same, at intensity 1
     std::optional<bool> deadlines;       ///< for all applications or for none
     std::uint32_t splits = 5;
-    std::uint64_t split_seed = 1;  ///< of the first split; the others follow
+    std::uint64_t split_seed = 1;  ///< of the first split; the others count up from it
     bool external_fifo = false;    ///< external backends serve by arrival, whatever the policy
     bool learn = true;             ///< models learn from applications as they end
 };
+
+/// An option by its name, which is that of the flag and of the key in a file.
+struct app_option {
+    std::string_view name;
+    std::string_view values;  ///< what it takes, in a word or two
+    std::string_view help;
+    /// Sets it from a text. \return kInvalidArgument: what it takes instead
+    absl::Status (*set)(app_options& options, std::string_view text);
+    /// As `set` reads it; empty: not set.
+    std::string (*get)(const app_options& options);
+};
+/// All but `runs`, in the order in which they are to be shown.
+[[nodiscard]] std::span<const app_option> all_app_options() noexcept;
+/// By the name; `_` may stand for `-`.
+/// \return kInvalidArgument: no such option, with their names; or its value is bad
+[[nodiscard]] absl::Status set_app_option(app_options& options, std::string_view name,
+                                          std::string_view text);
 
 }  // namespace sluice::experiment

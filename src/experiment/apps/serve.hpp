@@ -3,7 +3,7 @@
 
 #include <array>
 #include <cstdint>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -31,7 +31,7 @@ struct app_setting {
 /// What became of the applications of a run.
 struct app_run {
     struct task {
-        std::string_view application;
+        std::string application;
         double arrival_s = 0;
         double completion_s = 0;  ///< from its arrival
         double deadline_multiple = 0;
