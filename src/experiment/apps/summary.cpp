@@ -2,6 +2,7 @@
 #include "summary.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,14 +11,10 @@
 #include <sluice/observe/result.hpp>
 
 #include "../parallel.hpp"
+#include "measures.hpp"
 
 namespace sluice::experiment {
 namespace {
-
-double quantile(const std::vector<double>& sorted, double q) {
-    return sorted[std::min(sorted.size() - 1,
-                           static_cast<std::size_t>(q * static_cast<double>(sorted.size())))];
-}
 
 template <class Wanted>
 app_case::act act_of(const std::vector<app_run>& runs, const Wanted& wanted) {
@@ -41,26 +38,18 @@ app_case::act act_of(const std::vector<app_run>& runs, const Wanted& wanted) {
     }
     std::sort(all.begin(), all.end());
     out.mean = estimate_of(means);
-    out.p50 = quantile(all, 0.5);
-    out.p90 = quantile(all, 0.9);
-    out.p95 = quantile(all, 0.95);
-    out.p99 = quantile(all, 0.99);
+    out.p50 = quantile_of(all, 0.5);
+    out.p90 = quantile_of(all, 0.9);
+    out.p95 = quantile_of(all, 0.95);
+    out.p99 = quantile_of(all, 0.99);
     return out;
 }
 
 std::optional<estimate> satisfaction(const std::vector<app_run>& runs, double multiple) {
     std::vector<double> shares;
     for (const app_run& r : runs) {
-        double with = 0;
-        double met = 0;
-        for (const app_run::task& t : r.tasks) {
-            if (t.deadline_multiple > 0 && (multiple == 0 || t.deadline_multiple == multiple)) {
-                ++with;
-                met += t.completion_s <= t.allowed_s ? 1 : 0;
-            }
-        }
-        if (with > 0) {
-            shares.push_back(met / with);
+        if (const double share = made_deadlines(r, multiple); !std::isnan(share)) {
+            shares.push_back(share);
         }
     }
     return shares.empty() ? std::nullopt : std::optional(estimate_of(shares));
