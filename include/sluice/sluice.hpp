@@ -58,6 +58,10 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/cost/split.hpp>
 
+#include <sluice/demand/need_forecast.hpp>
+#include <sluice/demand/prewarm_rule.hpp>
+#include <sluice/demand/prewarmer.hpp>
+#include <sluice/demand/warmable.hpp>
 #include <sluice/device/device.hpp>
 #include <sluice/device/host_device.hpp>
 
