@@ -61,7 +61,9 @@
 #include <sluice/demand/need_forecast.hpp>
 #include <sluice/demand/prewarm_rule.hpp>
 #include <sluice/demand/prewarmer.hpp>
+#include <sluice/demand/process_pool.hpp>
 #include <sluice/demand/warmable.hpp>
+#include <sluice/demand/worker_process.hpp>
 #include <sluice/device/device.hpp>
 #include <sluice/device/host_device.hpp>
 
