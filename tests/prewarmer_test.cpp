@@ -30,7 +30,7 @@ using sluice::test::fake_warmable;
 using calls = std::vector<std::string>;
 
 need_forecast in(double seconds) {
-    const need_sample s{seconds, true};
+    const need_sample s{seconds, true, 1};
     return need_forecast::of({&s, 1});
 }
 

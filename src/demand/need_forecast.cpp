@@ -8,31 +8,48 @@
 namespace sluice::demand {
 
 need_forecast need_forecast::of(std::span<const need_sample> samples) {
-    std::vector<double> with;
-    std::vector<double> without;
+    std::vector<need_sample> sorted;
+    double all = 0;
     for (const need_sample& s : samples) {
-        if (!std::isnan(s.seconds)) {
-            (s.used ? with : without).push_back(std::max(s.seconds, 0.0));
+        if (std::isfinite(s.seconds) && std::isfinite(s.weight) && s.weight > 0) {
+            sorted.push_back({std::max(s.seconds, 0.0), s.used, s.weight});
+            all += s.weight;
         }
     }
+    std::sort(sorted.begin(), sorted.end(), [](const need_sample& a, const need_sample& b) {
+        return a.used != b.used ? a.used : a.seconds < b.seconds;
+    });
     need_forecast out;
-    const auto all = static_cast<double>(with.size() + without.size());
-    const auto add = [&out, all](std::vector<double>& times, bool used) {
-        std::sort(times.begin(), times.end());
-        const std::size_t points = std::min(times.size(), max_points_each);
+    const auto split =
+        std::partition_point(sorted.begin(), sorted.end(), [](auto& s) { return s.used; });
+    const auto add = [&](auto begin, auto end) {
+        const auto count = static_cast<std::size_t>(end - begin);
+        const std::size_t points = std::min(count, max_points_each);
+        double left = 0;
+        for (auto s = begin; s != end; ++s) {
+            left += s->weight;
+        }
+        auto next = begin;
         for (std::size_t p = 0; p < points; ++p) {
-            const std::size_t first = p * times.size() / points;
-            const std::size_t last = (p + 1) * times.size() / points;
+            // Each point takes its share of what is left, and leaves a sample for each of the rest.
+            const double share = left / static_cast<double>(points - p);
+            const auto limit = end - static_cast<std::ptrdiff_t>(points - p - 1);
+            double weight = 0;
             double sum = 0;
-            for (std::size_t i = first; i < last; ++i) {
-                sum += times[i];
-            }
-            const auto count = static_cast<double>(last - first);
-            out.points_[out.size_++] = {sum / count, count / all, used};
+            do {
+                weight += next->weight;
+                sum += next->weight * next->seconds;
+                ++next;
+            } while (next != limit && weight + next->weight / 2 <= share);
+            left -= weight;
+            out.points_[out.size_++] = {sum / weight, weight / all, std::prev(next)->used};
+        }
+        for (; next != end; ++next) {  // what rounding has left
+            out.points_[out.size_ - 1].weight += next->weight / all;
         }
     };
-    add(with, true);
-    add(without, false);
+    add(sorted.begin(), split);
+    add(split, sorted.end());
     std::stable_sort(out.points_.begin(),
                      out.points_.begin() + static_cast<std::ptrdiff_t>(out.size_),
                      [](const point& a, const point& b) { return a.seconds < b.seconds; });

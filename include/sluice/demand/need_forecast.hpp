@@ -12,14 +12,15 @@ namespace sluice::demand {
 struct need_sample {
     double seconds = 0;  ///< from now
     bool used = true;    ///< false: at that moment the application ends or goes another way
+    double weight = 1;   ///< among all samples
 };
 
 /// When something will be needed: a few weighted points that stand for any number of samples, so
 /// that a decision costs the same whatever the records are. A value; allocates nothing.
 class need_forecast {
  public:
-    /// Of the samples with a need and of those without, each. The rest of the range is even: points
-    /// stand for equally many samples, at their mean.
+    /// Of the samples with a need and of those without, each. Points stand for about equal weights
+    /// of samples, at their mean.
     static constexpr std::size_t max_points_each = 48;
 
     struct point {
@@ -31,8 +32,8 @@ class need_forecast {
     /// Never needed.
     need_forecast() = default;
 
-    /// All samples count alike. Those with negative times count as now; those that are no number
-    /// are left out. Allocates while it sorts.
+    /// Negative times count as now. Samples whose numbers are none or infinite, or whose weight is
+    /// not positive, are left out. Allocates while it sorts.
     static need_forecast of(std::span<const need_sample> samples);
 
     /// In order of time.
