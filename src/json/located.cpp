@@ -3,20 +3,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <iterator>
 #include <numeric>
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <sluice/base/status.hpp>
+
+#include "read_text.hpp"
 
 namespace sluice::json {
 namespace {
@@ -305,31 +302,8 @@ absl::StatusOr<value> parse(std::string_view text, std::string_view file,
 }
 
 absl::StatusOr<value> parse_file(const std::string& path, const parse_limits& limits) {
-    std::error_code error;
-    // Opening a directory for reading succeeds; only reading it fails.
-    if (std::filesystem::is_directory(path, error)) {
-        return absl::InvalidArgumentError(fmt::format("{} is a directory", path));
-    }
-    std::FILE* file = std::fopen(path.c_str(), "rb");
-    if (file == nullptr) {
-        return absl::ErrnoToStatus(errno, path);
-    }
-    std::string text;
-    std::array<char, 64 * 1024> buffer;
-    while (text.size() <= limits.bytes) {
-        const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file);
-        if (got == 0) {
-            break;
-        }
-        text.append(buffer.data(), got);
-    }
-    const bool failed = std::ferror(file) != 0;
-    const int reason = errno;
-    std::fclose(file);
-    if (failed) {
-        return absl::ErrnoToStatus(reason, path);
-    }
-    return parse(text, path, limits);
+    const absl::StatusOr<std::string> text = read_text(path, limits.bytes);
+    return text.ok() ? parse(*text, path, limits) : text.status();
 }
 
 std::string quote(std::string_view name) {
