@@ -63,9 +63,19 @@ void control::look(void* self, request& r, std::uint32_t flags) noexcept {
     }
 }
 
-void control::stop() noexcept {
+absl::Status control::start() {
+    if (options_.applications == nullptr) {
+        return absl::OkStatus();
+    }
+    applications_.emplace(*options_.applications, policy_, home_, this,
+                          [](void* self, request& r) { static_cast<control*>(self)->rerank(r); });
+    return applications_->attach();
+}
+
+bool control::stop() noexcept {
     home_.disarm(change_timer_);
     home_.disarm(interval_timer_);
+    return !applications_ || applications_->detach();
 }
 
 // A request's life, as control sees it. One await, so that the frame of a waiting request is small.
@@ -148,7 +158,10 @@ stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
 void control::admit(request& r) {
     const std::uint32_t most = std::min(r.report.hit_blocks, r.max_load);
     ++admitted_since_;
-    r.plan_blocks = options_.split && most > 0 ? choose_blocks(r, most) : most;
+    r.plan_blocks = options_.split && most > 0 && !r.prewarm ? choose_blocks(r, most) : most;
+    if (r.prewarm) {  // nothing is computed
+        r.view.prompt_tokens = std::uint64_t{r.plan_blocks} * options_.block_tokens;
+    }
     const stage_seconds s = predict_load_of(r, r.plan_blocks);
     if (r.report.hit_blocks > 0) {  // from all the hits to the plan
         const double share = static_cast<double>(r.plan_blocks) / r.report.hit_blocks;
@@ -175,6 +188,9 @@ void control::admit(request& r) {
     live_[r.index] = &r;
     if (live_count_++ == 0 && policy_.interval() > duration{0}) {
         home_.arm(interval_timer_, saturating_add(home_.now(), policy_.interval()));
+    }
+    if (applications_) {
+        applications_->admit(r, home_.now());
     }
     publish_ranks(r);
     r.to_io.raise(tell::plan);
@@ -330,6 +346,9 @@ void control::finish(request& r) {
         return;
     }
     changes_.erase(r.index);
+    if (applications_) {
+        applications_->leave(r);
+    }
     live_[r.index] = nullptr;
     --live_count_;
     const std::uint64_t fetched = r.report.bytes_fetched;

@@ -43,7 +43,7 @@ constexpr auto each_page = [](auto& io, auto& page) { io.number("pages", page); 
 template <class Io, class Rank>
 void rank_fields(Io& io, Rank& rank) {
     io.real("rank", rank.value);
-    io.choice("tier", rank.tier, rank_tier::hopeless);
+    io.choice("tier", rank.tier, rank_tier::background);
 }
 
 template <class Io, class Real>
