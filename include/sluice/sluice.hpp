@@ -59,9 +59,11 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/cost/split.hpp>
 
+#include <sluice/demand/app_prewarmer.hpp>
 #include <sluice/demand/app_tracker.hpp>
 #include <sluice/demand/application_view.hpp>
 #include <sluice/demand/demand_model.hpp>
+#include <sluice/demand/kv_prefixes.hpp>
 #include <sluice/demand/model_set.hpp>
 #include <sluice/demand/need_forecast.hpp>
 #include <sluice/demand/prewarm_rule.hpp>
