@@ -23,15 +23,6 @@ double nanoseconds(time_point at) noexcept {
     return static_cast<double>(at.time_since_epoch().count());
 }
 
-// What is left at a probability, of those samples that have had `had`.
-double left_at(const sample_set& s, double had, double quantile) noexcept {
-    const double passed = s.cdf(had);
-    if (s.size() == 0 || passed >= 1) {
-        return s.mean_remaining(had);  // further than any run before it
-    }
-    return std::max(s.quantile(passed + quantile * (1 - passed)) - had, 0.0);
-}
-
 double gittins_of(const application_view& a) noexcept {
     return a.remaining().service.gittins(a.unit_service_s);
 }
@@ -107,18 +98,22 @@ rank_value vtc_policy::rank_alone(const request_view&, time_point) noexcept { re
 // ---- app_lstf
 
 app_lstf_policy::app_lstf_policy(const policy_options& options)
-    : app_lstf_policy(options.number("quantile", 0.9, 0.5, 1), options.flag("late_last", true)) {}
+    : app_lstf_policy(options.number("quantile", 0.9, 0.5, 1), options.flag("late_last", true),
+                      options.number("pace", 0.4, 0, 10)) {}
 
 rank_value app_lstf_policy::rank_application(const application_view& a, time_point now) noexcept {
     if (a.deadline == never) {
         return no_deadline + gittins_of(a);
     }
-    if (late_last_ && now > latest(a)) {
-        return {gittins_of(a), rank_tier::hopeless};
+    const double deadline = to_seconds(a.deadline.time_since_epoch());
+    if (!late_last_) {  // the present is the same for all
+        return deadline - a.remaining().path.quantile_remaining(quantile_, a.unit_path_s);
     }
-    // The present is the same for all.
-    return to_seconds(a.deadline.time_since_epoch()) -
-           left_at(a.remaining().path, a.unit_path_s, quantile_);
+    const double left = a.remaining().service.mean_remaining(a.unit_service_s);
+    if (now > latest(a)) {
+        return {left, rank_tier::hopeless};
+    }
+    return deadline + left;
 }
 
 time_point app_lstf_policy::next_application_change(const application_view& a,
@@ -132,7 +127,8 @@ time_point app_lstf_policy::next_application_change(const application_view& a,
 
 // The last instant at which it may still make it.
 time_point app_lstf_policy::latest(const application_view& a) const noexcept {
-    const duration left = from_seconds(left_at(a.remaining().path, a.unit_path_s, 1 - quantile_));
+    const duration left =
+        from_seconds(pace_ * a.remaining().path.quantile_remaining(1 - quantile_, a.unit_path_s));
     return a.deadline < time_point::min() + left ? time_point::min() : a.deadline - left;
 }
 
@@ -143,7 +139,8 @@ rank_value app_lstf_policy::rank_alone(const request_view& r, time_point now) no
     if (late_last_ && now > saturating_add(r.deadline, -from_seconds(r.remaining.alone()))) {
         return {r.remaining.total(), rank_tier::hopeless};
     }
-    return to_seconds(r.deadline.time_since_epoch()) - r.remaining.alone();
+    const double deadline = to_seconds(r.deadline.time_since_epoch());
+    return late_last_ ? deadline + r.remaining.total() : deadline - r.remaining.alone();
 }
 
 // ---- oracle

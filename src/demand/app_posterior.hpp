@@ -3,11 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <sluice/demand/app_tracker.hpp>
 #include <sluice/demand/application_view.hpp>
-#include <sluice/demand/demand_model.hpp>
-#include <sluice/demand/sample_set.hpp>
 
 #include "app_table.hpp"
 
@@ -15,20 +14,22 @@ namespace sluice::demand::detail {
 
 /// What is known and expected of one application at a time; its memory is used again.
 ///
-/// `load` and `load_run` copy under the tracker's lock; the rest needs none.
+/// `load` and `load_run` copy under the tracker's lock; the rest needs none. Where `refresh` is.
 class app_posterior final : posterior_source {
  public:
     void load(const application& a, app_class& in_class, const app_tracker_options& o,
               time_point now);
     [[nodiscard]] const application_view& view() const noexcept { return view_; }
     [[nodiscard]] app_state state(rank_value rank) const;
-    /// Somebody asked what is left, and no run of the class was like this one.
-    [[nodiscard]] bool fell_back() const noexcept { return asked_ && !remaining_.conditioned; }
+    /// Somebody asked what is left, and no run of the class had gone this way.
+    [[nodiscard]] bool fell_back() const noexcept {
+        return asked_ && model_ != nullptr && !remaining_.conditioned;
+    }
 
     /// The run that has ended, as a sample. \return whether there is something to learn
     [[nodiscard]] bool load_run(const application& a, const app_class& in_class, std::uint64_t id);
-    /// Adds it to its class. \return whether it was
-    bool learn(model_set& models);
+    /// Adds it to its class, which is made if there is none. \return whether it was
+    bool learn(model_set& models, const service_rates& rates);
 
  private:
     const remaining_demand& posterior() noexcept override;
@@ -39,13 +40,15 @@ class app_posterior final : posterior_source {
     std::string application_;
     std::string unit_;
     std::string backend_;
+    std::vector<unit_visit> visits_;  // with the model's units
     observation seen_;
     time_point since_{};
     bool in_unit_ = false;
+    bool whole_ = false;  // what is left is what is left of whole runs
+    const model_set* models_ = nullptr;
     demand_model* model_ = nullptr;
     remaining_demand remaining_;
     bool asked_ = false;
-    sample_set nothing_;
     run_record run_;
 };
 

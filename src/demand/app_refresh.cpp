@@ -145,7 +145,10 @@ void app_tracker::impl::work_out(std::uint32_t index, time_point now,
         rank.value = std::numeric_limits<double>::infinity();
     }
     lock.lock();
-    stats_.unconditioned += posterior_.fell_back() ? 1 : 0;
+    if (posterior_.fell_back() &&
+        std::exchange(a.unconditioned_at, a.visits.size()) != a.visits.size()) {
+        ++stats_.unconditioned;
+    }
     // It may have ended meanwhile; it is in the queue then.
     const bool changed = a.live && (!std::exchange(a.ranked, true) || !(a.rank == rank));
     if (a.live) {
@@ -177,7 +180,7 @@ void app_tracker::impl::work_out_end(std::uint32_t index, time_point now,
     app_ranker* const ranker = ranker_;
     app_observer* const observer = observer_;
     lock.unlock();
-    const bool kept = learned && posterior_.learn(*options_.models);
+    const bool kept = learned && posterior_.learn(*options_.models, options_.rates);
     changes_.erase(index);
     if (told && ranker != nullptr) {
         ranker->ended(handle, now);

@@ -14,7 +14,7 @@ std::uint32_t app_table::take() {
     const std::uint32_t index = free_.back();
     free_.pop_back();
     application& a = apps_[index];
-    std::vector<visit> visits = std::move(a.visits);  // keep the memory
+    std::vector<unit_visit> visits = std::move(a.visits);  // keep the memory
     visits.clear();
     const std::uint32_t epoch = std::max(a.epoch + 1, 1U);
     a = application{};
@@ -52,7 +52,8 @@ std::uint32_t app_table::unit_of(app_class& c, std::string_view name, std::strin
     }
     const auto index = static_cast<std::uint32_t>(at - c.units.begin());
     if (at == c.units.end()) {
-        c.units.push_back({std::string(name), std::string(backend), backend == "llm"});
+        c.units.push_back(
+            {std::string(name), std::string(backend), backend == "llm", backend == "env"});
     }
     return index;
 }

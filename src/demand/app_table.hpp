@@ -13,18 +13,6 @@
 
 namespace sluice::demand::detail {
 
-/// A unit of a live application that has ended, or is under way.
-struct visit {
-    std::uint32_t unit = 0;  ///< of its class's `units`
-    std::uint32_t calls = 1;
-    std::uint64_t prompt_tokens = 0;  ///< sums over calls
-    std::uint64_t cached_tokens = 0;
-    std::uint64_t completion_tokens = 0;
-    std::uint64_t max_prompt_tokens = 0;  ///< of one call
-    std::uint64_t max_completion_tokens = 0;
-    double seconds = 0;  ///< of one call, where it is not "llm"
-};
-
 /// Service and path seconds.
 struct spent {
     double service_s = 0;
@@ -43,6 +31,7 @@ struct app_class {
         std::string name;
         std::string backend;
         bool llm = true;
+        bool local = false;
     };
 
     std::string name;
@@ -50,8 +39,8 @@ struct app_class {
 
     /// \name Where `refresh` is
     ///@{
-    bool resolved = false;
     demand_model* model = nullptr;
+    std::vector<unit_id> model_units;  ///< what the model calls `units`
     ///@}
 };
 
@@ -62,13 +51,16 @@ struct application {
     std::uint32_t in_class = 0;
     bool live = false;        ///< takes events
     bool taken = false;       ///< the index is in use: also until its end is worked out
-    bool in_unit = false;     ///< the last visit is under way
+    bool in_unit = false;     ///< one is under way: the last visit, or
+    bool in_local = false;    ///< `local_unit`, a wait that nobody schedules and models leave out
     bool dirty = false;       ///< in the queue
     bool progressed = false;  ///< in the queue for the next interval
     bool irregular = false;
     bool complete = false;
     bool told = false;    ///< the ranker knows of it
     bool ranked = false;  ///< `rank` is one
+    std::uint32_t local_unit = 0;
+    std::size_t unconditioned_at = 0;  ///< visits when that was counted last
     std::uint32_t tenant = 0;
     double tenant_weight = 1;
     void* user = nullptr;
@@ -81,17 +73,15 @@ struct application {
     unit_progress so_far;
     std::uint64_t prompt_tokens = 0;  ///< in units that have ended
     std::uint64_t completion_tokens = 0;
-    std::vector<visit> visits;
+    std::vector<unit_visit> visits;  ///< their units are those of its class here
     rank_value rank = std::numeric_limits<double>::infinity();
 };
 
 /// Applications by handle, and the names of their classes. Under the tracker's lock.
 class app_table {
  public:
-    static constexpr std::size_t max_name = 256;
     static constexpr std::uint32_t max_classes = 4096;
     static constexpr std::uint32_t max_units = 1024;
-    static constexpr std::uint32_t no_unit = UINT32_MAX;
 
     [[nodiscard]] application* find(app_handle a) noexcept {
         return a.epoch != 0 && a.index < apps_.size() && apps_[a.index].epoch == a.epoch &&

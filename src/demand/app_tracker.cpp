@@ -14,12 +14,12 @@ namespace sluice::demand {
 
 namespace {
 
-constexpr std::uint64_t most_tokens = 1'000'000'000'000;  // of one unit
-constexpr std::uint32_t most_calls = 1'000'000;
-constexpr double most_seconds = 1e9;
+// Of one unit. What a run may hold is less than what numbers can.
+constexpr std::uint64_t most_tokens = std::uint64_t{max_call_tokens} * max_calls_per_unit;
+constexpr std::uint32_t most_calls = max_calls_per_unit;
 
 bool is_name(std::string_view name) noexcept {
-    return !name.empty() && name.size() <= detail::app_table::max_name;
+    return !name.empty() && name.size() <= max_name_bytes;
 }
 
 // Of one call, if all were alike.
@@ -27,23 +27,15 @@ std::uint64_t even_share(std::uint64_t sum, std::uint32_t calls) noexcept {
     return sum / calls + (sum % calls != 0 ? 1 : 0);
 }
 
-}  // namespace
-
-detail::spent detail::spent_on(const service_rates& rates, const visit& v, bool llm) noexcept {
-    if (!llm) {
-        return {v.seconds * v.calls, v.seconds};
-    }
-    const auto seconds = [&](double prompt, double cached, double completion) {
-        return rates.load_s_per_token * cached + rates.prefill_s_per_token * (prompt - cached) +
-               rates.decode_s_per_token * completion;
-    };
-    const auto prompt = static_cast<double>(v.prompt_tokens);
-    const auto cached = static_cast<double>(v.cached_tokens);
-    const auto longest = static_cast<double>(v.max_prompt_tokens);
-    return {seconds(prompt, cached, static_cast<double>(v.completion_tokens)),
-            seconds(longest, prompt > 0 ? longest * cached / prompt : 0,
-                    static_cast<double>(v.max_completion_tokens))};
+// As much of `whole` as `of` is of `all`.
+std::uint64_t share_of(std::uint64_t whole, std::uint64_t of, std::uint64_t all) noexcept {
+    return all == 0
+               ? 0
+               : static_cast<std::uint64_t>(static_cast<double>(whole) * static_cast<double>(of) /
+                                            static_cast<double>(all));
 }
+
+}  // namespace
 
 app_tracker::impl::impl(options o) : options_(o) {
     if (options_.models == nullptr) {
@@ -99,10 +91,9 @@ void app_tracker::impl::ask() {
 absl::StatusOr<app_handle> app_tracker::impl::begin(const app_spec& spec) {
     const std::scoped_lock lock(mutex_);
     if (!is_name(spec.application)) {
-        return refuse(
-            nullptr, &app_tracker_stats::refused_value,
-            absl::InvalidArgumentError(fmt::format("begin: the name of a class has 1 to {} bytes",
-                                                   detail::app_table::max_name)));
+        return refuse(nullptr, &app_tracker_stats::refused_value,
+                      absl::InvalidArgumentError(fmt::format(
+                          "begin: the name of a class has 1 to {} bytes", max_name_bytes)));
     }
     if (!(spec.tenant_weight > 0) || !std::isfinite(spec.tenant_weight)) {
         return refuse(
@@ -136,6 +127,11 @@ absl::StatusOr<app_handle> app_tracker::impl::begin(const app_spec& spec) {
     return app_handle{a.index, a.epoch};
 }
 
+std::string_view app_tracker::impl::name_of_unit(const application& a) {
+    const std::uint32_t unit = a.in_local ? a.local_unit : a.visits.back().unit;
+    return table_.in_class(a.in_class).units[unit].name;
+}
+
 absl::Status app_tracker::impl::begin_unit(app_handle h, const unit_begin& unit) {
     const std::scoped_lock lock(mutex_);
     application* const a = table_.find(h);
@@ -147,8 +143,8 @@ absl::Status app_tracker::impl::begin_unit(app_handle h, const unit_begin& unit)
                       absl::InvalidArgumentError(fmt::format("begin_unit: {}", why)));
     };
     if (!is_name(unit.unit) || !is_name(unit.backend)) {
-        return invalid(fmt::format("the names of a unit and its backend have 1 to {} bytes",
-                                   detail::app_table::max_name));
+        return invalid(
+            fmt::format("the names of a unit and its backend have 1 to {} bytes", max_name_bytes));
     }
     if (unit.calls == 0 || unit.calls > most_calls) {
         return invalid(fmt::format("{} calls; 1 to {} are possible", unit.calls, most_calls));
@@ -159,9 +155,9 @@ absl::Status app_tracker::impl::begin_unit(app_handle h, const unit_begin& unit)
     }
     if (a->in_unit) {
         return refuse(a, &app_tracker_stats::refused_order,
-                      absl::FailedPreconditionError(fmt::format(
-                          "begin_unit: \"{}\" begins, but \"{}\" has not ended", unit.unit,
-                          table_.in_class(a->in_class).units[a->visits.back().unit].name)));
+                      absl::FailedPreconditionError(
+                          fmt::format("begin_unit: \"{}\" begins, but \"{}\" has not ended",
+                                      unit.unit, name_of_unit(*a))));
     }
     const absl::StatusOr<time_point> at = time_of(unit.time);
     if (!at.ok()) {
@@ -169,18 +165,23 @@ absl::Status app_tracker::impl::begin_unit(app_handle h, const unit_begin& unit)
     }
     const std::uint32_t number =
         detail::app_table::unit_of(table_.in_class(a->in_class), unit.unit, unit.backend);
-    if (number == detail::app_table::no_unit || a->visits.size() >= most_visits) {
+    if (number == no_unit || a->visits.size() >= max_units_per_run) {
         return refuse(a, &app_tracker_stats::refused_value,
                       absl::ResourceExhaustedError(
                           fmt::format("begin_unit: more than {} units of a class, or {} in a run",
-                                      detail::app_table::max_units, most_visits)));
+                                      detail::app_table::max_units, max_units_per_run)));
     }
-    detail::visit& v = a->visits.emplace_back();
-    v.unit = number;
-    v.calls = unit.calls;
-    v.prompt_tokens = unit.prompt_tokens;
-    v.cached_tokens = unit.cached_tokens;
     a->in_unit = true;
+    a->in_local = table_.in_class(a->in_class).units[number].local;
+    if (a->in_local) {
+        a->local_unit = number;
+    } else {
+        unit_visit& v = a->visits.emplace_back();
+        v.unit = number;
+        v.calls = unit.calls;
+        v.prompt_tokens = unit.prompt_tokens;
+        v.cached_tokens = unit.cached_tokens;
+    }
     a->since = *at;
     a->so_far = {};
     mark(*a);
@@ -193,7 +194,7 @@ absl::Status app_tracker::impl::progress(app_handle h, const unit_progress& so_f
     if (a == nullptr) {
         return unknown("progress");
     }
-    if (!a->in_unit) {
+    if (!a->in_unit || a->in_local) {
         return refuse(a, &app_tracker_stats::refused_order,
                       absl::FailedPreconditionError("progress: no unit is under way"));
     }
@@ -232,7 +233,16 @@ absl::Status app_tracker::impl::end_unit(app_handle h, const unit_end& unit) {
         return refuse(a, &app_tracker_stats::refused_order,
                       absl::FailedPreconditionError("end_unit: no unit is under way"));
     }
-    detail::visit v = a->visits.back();
+    if (a->in_local) {
+        const absl::StatusOr<time_point> at = time_of(unit.time);
+        if (at.ok()) {
+            a->in_unit = a->in_local = false;
+            a->since = *at;
+            mark(*a);
+        }
+        return at.status();
+    }
+    unit_visit v = a->visits.back();
     if (unit.prompt_tokens > 0) {
         v.prompt_tokens = unit.prompt_tokens;
         v.cached_tokens = unit.cached_tokens;
@@ -244,7 +254,7 @@ absl::Status app_tracker::impl::end_unit(app_handle h, const unit_end& unit) {
                                   ? unit.max_completion_tokens
                                   : even_share(v.completion_tokens, v.calls);
     const auto impossible = [&](std::uint64_t sum, std::uint64_t longest) {
-        return sum > most_tokens || longest > sum || longest < even_share(sum, v.calls);
+        return longest > max_call_tokens || longest > sum || longest < even_share(sum, v.calls);
     };
     if (impossible(v.prompt_tokens, v.max_prompt_tokens) ||
         impossible(v.completion_tokens, v.max_completion_tokens) ||
@@ -257,11 +267,11 @@ absl::Status app_tracker::impl::end_unit(app_handle h, const unit_end& unit) {
                 v.calls, v.prompt_tokens, v.max_prompt_tokens, v.cached_tokens, v.completion_tokens,
                 v.max_completion_tokens)));
     }
-    if (!(unit.seconds <= most_seconds)) {
+    if (!(unit.seconds <= max_call_seconds)) {
         return refuse(
             a, &app_tracker_stats::refused_value,
             absl::InvalidArgumentError(fmt::format("end_unit: {} seconds; at most {} are possible",
-                                                   unit.seconds, most_seconds)));
+                                                   unit.seconds, max_call_seconds)));
     }
     const absl::StatusOr<time_point> at = time_of(unit.time);
     if (!at.ok()) {
@@ -269,11 +279,14 @@ absl::Status app_tracker::impl::end_unit(app_handle h, const unit_end& unit) {
     }
     const bool llm = table_.in_class(a->in_class).units[v.unit].llm;
     if (!llm) {
-        v.seconds = unit.seconds >= 0 ? unit.seconds
-                                      : std::clamp(to_seconds(*at - a->since), 0.0, most_seconds);
+        v.max_seconds = unit.seconds >= 0
+                            ? unit.seconds
+                            : std::clamp(to_seconds(*at - a->since), 0.0, max_call_seconds);
+        v.seconds = v.max_seconds * v.calls;
     }
+    v.max_cached_tokens = share_of(v.max_prompt_tokens, v.cached_tokens, v.prompt_tokens);
     a->visits.back() = v;
-    a->before += detail::spent_on(options_.rates, v, llm);
+    a->before += {service_seconds(v, options_.rates), path_seconds(v, options_.rates)};
     a->prompt_tokens += v.prompt_tokens;
     a->completion_tokens += v.completion_tokens;
     a->in_unit = false;

@@ -13,11 +13,6 @@
 
 namespace sluice::demand {
 
-namespace detail {
-/// What a visit that has ended took.
-[[nodiscard]] spent spent_on(const service_rates& rates, const visit& v, bool llm) noexcept;
-}  // namespace detail
-
 class app_tracker::impl {
  public:
     explicit impl(options o);
@@ -41,7 +36,6 @@ class app_tracker::impl {
 
  private:
     using application = detail::application;
-    static constexpr std::size_t most_visits = 4096;  // of one run
 
     // Under the lock.
     template <class Count>
@@ -49,6 +43,7 @@ class app_tracker::impl {
     absl::Status unknown(std::string_view event);
     [[nodiscard]] absl::StatusOr<time_point> time_of(time_point given) const;
     void mark(application& a);
+    [[nodiscard]] std::string_view name_of_unit(const application& a);
     void ask();
     void mark_progressed(time_point now);
     void mark_changed(time_point now);

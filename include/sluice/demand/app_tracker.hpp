@@ -15,6 +15,7 @@
 #include <sluice/base/ids.hpp>
 #include <sluice/base/rank.hpp>
 #include <sluice/demand/demand_model.hpp>
+#include <sluice/demand/model_set.hpp>
 
 namespace sluice::demand {
 
@@ -36,12 +37,14 @@ struct app_spec {
 
 /// A unit as it begins: one call, or calls that run side by side.
 struct unit_begin {
-    std::string_view unit;             ///< 1 to 256 bytes
-    std::string_view backend = "llm";  ///< what is not "llm" takes time in place of tokens
-    std::uint32_t calls = 1;           ///< at least 1
-    std::uint64_t prompt_tokens = 0;   ///< of all calls
-    std::uint64_t cached_tokens = 0;   ///< of those: loaded, not computed
-    time_point time = never;           ///< `never`: now
+    std::string_view unit;  ///< 1 to 256 bytes
+    /// What is not "llm" takes time in place of tokens; "env" is a wait that nobody schedules, and
+    /// no part of what is expected.
+    std::string_view backend = "llm";
+    std::uint32_t calls = 1;          ///< at least 1
+    std::uint64_t prompt_tokens = 0;  ///< of all calls
+    std::uint64_t cached_tokens = 0;  ///< of those: loaded, not computed
+    time_point time = never;          ///< `never`: now
 };
 
 /// What the calls of a unit have had so far, all together.
@@ -107,10 +110,10 @@ class app_ranker {
 };
 
 struct app_tracker_options {
-    /// The classes that are known; outlives the tracker, and is used where `refresh` is. Null: the
-    /// tracker begins with none, and has its own.
+    /// The classes that are known; outlives the tracker, and belongs to where `refresh` is as long
+    /// as somebody ranks. Null: the tracker begins with none, and has its own.
     model_set* models = nullptr;
-    service_rates rates;
+    service_rates rates;  ///< the models get them
     /// How often an application that makes progress is ranked anew.
     duration interval = std::chrono::milliseconds(100);
     /// Runs that have ended become samples of their class.
@@ -135,10 +138,8 @@ struct app_tracker_stats {
     /// \name Applications of which less was known than could be
     ///@{
     std::uint64_t unknown_class = 0;
-    std::uint64_t irregular = 0;  ///< an event was refused: from then on by the class's prior
-    /// Units whose end was in no sample of the class with this beginning: a unit that it does not
-    /// have, more calls than ever before, another way.
-    std::uint64_t unconditioned = 0;
+    std::uint64_t irregular = 0;      ///< an event was refused: from then on by the class's prior
+    std::uint64_t unconditioned = 0;  ///< units at which no run of the class had come this way
     ///@}
 };
 

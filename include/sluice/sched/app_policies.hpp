@@ -111,15 +111,20 @@ class vtc_policy final : public application_policy {
     std::uint32_t live_ = 0;
 };
 
-/// `app_lstf`: least slack first: deadline less what is left of the longest path. What is left is
-/// its `quantile` (0.5 to 1, 0.9) among the runs that were like this one so far; 1 is their worst
-/// case. `late_last` (on): who will hardly make it, not even with the opposite quantile, goes
-/// behind all others, least remaining service first. An application without a deadline goes behind
+/// `app_lstf`: for deadlines of applications. With `late_last=off` least slack first: deadline
+/// less what is left of the longest path, as a `quantile` (0.5 to 1, 0.9) of the runs that were
+/// like this one so far has it; 1 is their worst case, as in Hermes. With `late_last` (on) by
+/// deadline + what is left in seconds of service, its mean: of deadlines that are close the smaller
+/// goes first, as under `on_time`; and who will hardly make it any more, now + `pace` (0 to 10,
+/// 0.4) x what is left of the path by the opposite quantile > deadline, goes behind all others,
+/// least remaining service first. The tracker's rates are those of a loaded engine; `pace` is what
+/// a call takes of that if nobody else is there. An application without a deadline goes behind
 /// those that can make theirs, as under `gittins`. Loading counts as the tracker's rates say.
 class app_lstf_policy final : public application_policy {
  public:
-    explicit app_lstf_policy(double quantile = 0.9, bool late_last = true) noexcept
-        : quantile_(quantile), late_last_(late_last) {}
+    explicit app_lstf_policy(double quantile = 0.9, bool late_last = true,
+                             double pace = 0.4) noexcept
+        : quantile_(quantile), pace_(pace), late_last_(late_last) {}
     explicit app_lstf_policy(const policy_options& options);
     [[nodiscard]] rank_value rank_application(const demand::application_view& a,
                                               time_point now) noexcept override;
@@ -131,6 +136,7 @@ class app_lstf_policy final : public application_policy {
     [[nodiscard]] time_point latest(const demand::application_view& a) const noexcept;
 
     double quantile_;
+    double pace_;
     bool late_last_;
 };
 
