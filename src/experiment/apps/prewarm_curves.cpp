@@ -12,7 +12,7 @@
 #include <sluice/demand/need_forecast.hpp>
 #include <sluice/demand/prewarm_rule.hpp>
 
-namespace sluice::experiment::apps {
+namespace sluice::experiment {
 namespace {
 
 using demand::need_forecast;
@@ -286,4 +286,4 @@ std::string curves_table(std::span<const curve_point> points) {
     return text;
 }
 
-}  // namespace sluice::experiment::apps
+}  // namespace sluice::experiment
