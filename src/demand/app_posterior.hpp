@@ -21,6 +21,7 @@ class app_posterior final : posterior_source {
               time_point now);
     [[nodiscard]] const application_view& view() const noexcept { return view_; }
     [[nodiscard]] app_state state(rank_value rank) const;
+    [[nodiscard]] bool class_unknown() const noexcept { return model_ == nullptr; }
     /// Somebody asked what is left, and no run of the class had gone this way.
     [[nodiscard]] bool fell_back() const noexcept {
         return asked_ && model_ != nullptr && !remaining_.conditioned;

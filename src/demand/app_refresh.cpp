@@ -36,7 +36,7 @@ absl::Status app_tracker::impl::attach(app_ranker& ranker) {
             dirty_.push_back(a.index);
         }
     });
-    if (!dirty_.empty() || next_taken_ < taken_.size()) {
+    if (!dirty_.empty() || next_taken_ < taken_.size() || !new_models_.empty()) {
         ask();
     }
     return absl::OkStatus();
@@ -57,6 +57,7 @@ void app_tracker::impl::set_observer(app_observer* observer) {
 time_point app_tracker::impl::refresh(time_point now) {
     std::unique_lock lock(mutex_);
     asked_ = false;
+    take_models();
     mark_progressed(now);
     mark_changed(now);
     for (int n = 0; n < most_at_once; ++n) {
@@ -79,6 +80,22 @@ time_point app_tracker::impl::refresh(time_point now) {
         next = std::min(next, time_point{duration{changes_.top_key()}});
     }
     return next;
+}
+
+// What was expected by the old ones is expected anew.
+void app_tracker::impl::take_models() {
+    for (std::unique_ptr<demand_model>& model : new_models_) {
+        app_class& c = table_.in_class(table_.class_of(model->application()));
+        c.model = nullptr;
+        c.model_units.clear();
+        options_.models->add(std::move(model));
+        table_.for_each([&](application& a) {
+            if (a.live && &table_.in_class(a.in_class) == &c && !std::exchange(a.dirty, true)) {
+                dirty_.push_back(a.index);
+            }
+        });
+    }
+    new_models_.clear();
 }
 
 // At the interval: who has made progress.
@@ -108,6 +125,7 @@ void app_tracker::impl::mark_changed(time_point now) {
 
 std::optional<rank_value> app_tracker::impl::rank_now(app_handle h, time_point now) {
     std::unique_lock lock(mutex_);
+    take_models();
     if (const application* const a = table_.find(h); a != nullptr && a->dirty) {
         work_out(h.index, now, lock);  // its place in the queue is passed over
     }
@@ -129,6 +147,7 @@ void app_tracker::impl::work_out(std::uint32_t index, time_point now,
     posterior_.load(a, table_.in_class(a.in_class), options_, now);
     const application_view& view = posterior_.view();
     const bool fresh = !std::exchange(a.told, true);
+    stats_.unknown_class += fresh && posterior_.class_unknown() ? 1 : 0;
     app_ranker* const ranker = ranker_;
     app_observer* const observer = observer_;
     lock.unlock();

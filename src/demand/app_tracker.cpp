@@ -310,6 +310,12 @@ absl::Status app_tracker::impl::end(app_handle h, bool complete) {
     return absl::OkStatus();
 }
 
+void app_tracker::impl::add_model(std::unique_ptr<demand_model> model) {
+    const std::scoped_lock lock(mutex_);
+    new_models_.push_back(std::move(model));
+    ask();
+}
+
 absl::StatusOr<rank_value> app_tracker::impl::rank(app_handle h) {
     const std::scoped_lock lock(mutex_);
     const application* const a = table_.find(h);
@@ -349,6 +355,9 @@ absl::Status app_tracker::end_unit(app_handle a, const unit_end& unit) {
     return impl_->end_unit(a, unit);
 }
 absl::Status app_tracker::end(app_handle a, bool complete) { return impl_->end(a, complete); }
+void app_tracker::add_model(std::unique_ptr<demand_model> model) {
+    impl_->add_model(std::move(model));
+}
 absl::StatusOr<rank_value> app_tracker::rank(app_handle a) const { return impl_->rank(a); }
 absl::StatusOr<time_point> app_tracker::deadline(app_handle a) const { return impl_->deadline(a); }
 app_tracker_stats app_tracker::stats() const { return impl_->stats(); }

@@ -26,6 +26,7 @@ class app_tracker::impl {
     absl::StatusOr<rank_value> rank(app_handle h);
     absl::StatusOr<time_point> deadline(app_handle h);
     app_tracker_stats stats();
+    void add_model(std::unique_ptr<demand_model> model);
     void set_observer(app_observer* observer);
     absl::Status attach(app_ranker& ranker);
     void detach() noexcept;
@@ -35,6 +36,7 @@ class app_tracker::impl {
     std::optional<rank_value> rank_now(app_handle h, time_point now);
 
  private:
+    using app_class = detail::app_class;
     using application = detail::application;
 
     // Under the lock.
@@ -45,6 +47,7 @@ class app_tracker::impl {
     void mark(application& a);
     [[nodiscard]] std::string_view name_of_unit(const application& a);
     void ask();
+    void take_models();
     void mark_progressed(time_point now);
     void mark_changed(time_point now);
 
@@ -62,6 +65,7 @@ class app_tracker::impl {
     app_ranker* ranker_ = nullptr;  // changes only where refresh is, or while nobody is there
     app_observer* observer_ = nullptr;
     bool asked_ = false;  // `due` has been called, and refresh has not
+    std::vector<std::unique_ptr<demand_model>> new_models_;
     app_tracker_stats stats_;
 
     // Of refresh.

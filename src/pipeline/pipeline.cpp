@@ -23,6 +23,7 @@
 
 #include "control.hpp"
 #include "event_queue.hpp"
+#include "metrics_text.hpp"
 #include "mover.hpp"
 #include "options_check.hpp"
 #include "rank_key.hpp"
@@ -55,6 +56,7 @@ class pipeline::impl {
     void begin_close();
     [[nodiscard]] bool closed() const noexcept;
     [[nodiscard]] pipeline_stats stats() const;
+    [[nodiscard]] std::string metrics_text() const;
 
     detail::event_queue events;
 
@@ -566,6 +568,10 @@ pipeline_stats pipeline::impl::stats() const {
     return s;
 }
 
+std::string pipeline::impl::metrics_text() const {
+    return detail::metrics_text(stats(), options_.applications);
+}
+
 // ---- pipeline
 
 absl::StatusOr<std::unique_ptr<pipeline>> pipeline::create(pipeline_options options) {
@@ -620,5 +626,6 @@ request_handle pipeline::next_ready() { return impl_->events.take(); }
 void pipeline::begin_close() { impl_->begin_close(); }
 bool pipeline::closed() const noexcept { return impl_->closed(); }
 pipeline_stats pipeline::stats() const { return impl_->stats(); }
+std::string pipeline::metrics_text() const { return impl_->metrics_text(); }
 
 }  // namespace sluice

@@ -185,6 +185,10 @@ class app_tracker {
     absl::Status end(app_handle a, bool complete = true);
     ///@}
 
+    /// A model for a class, in place of one that there is; live applications of the class go by it
+    /// from the next refresh on. \pre not null
+    void add_model(std::unique_ptr<demand_model> model);
+
     /// Its last rank; before the first, behind all that have one. For queues outside the pipeline:
     /// smaller goes first. \return kNotFound as above.
     [[nodiscard]] absl::StatusOr<rank_value> rank(app_handle a) const;
