@@ -83,6 +83,7 @@ TEST_CASE("curves are written as JSON and as tables") {
     CHECK(items[0].members()[3].what.number() == 2.145);
     CHECK(curves_table(points) ==
           "docker: seconds saved / wasted per application\n\n"
+          "<!-- table docker 1 -->\n"
           "| K | paper | credit |\n|---|---|---|\n"
           "| 0.1 | 2.15 / 3.76 | - |\n| 0.2 | - | 1.00 / 0.50 |\n");
     CHECK(sluice::json::parse(curves_json({}), "none").ok());

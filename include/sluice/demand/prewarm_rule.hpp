@@ -62,7 +62,7 @@ struct prewarm_plan {
 /// 1 and saving = seconds, P(need in (s, s + seconds] | none until s) = K.
 ///
 /// The plan stays the best one while time passes without news, so one timer is enough. Neither
-/// allocates nor fails; some 10 us for a full forecast.
+/// allocates nor fails; some 30 us for a full forecast.
 ///
 /// \param elapsed  seconds since the forecast was made
 /// \pre `rule.valid()` and `cost.valid()`

@@ -259,8 +259,9 @@ std::string curves_table(std::span<const curve_point> points) {
     }
     std::string text;
     for (const std::string_view backend : backends) {
-        text += fmt::format("{}{}: seconds saved / wasted per application\n\n| K |",
-                            text.empty() ? "" : "\n", backend);
+        text += fmt::format(
+            "{}{}: seconds saved / wasted per application\n\n<!-- table {} 1 -->\n| K |",
+            text.empty() ? "" : "\n", backend, backend);
         for (const std::string_view rule : rules) {
             text += fmt::format(" {} |", rule);
         }
