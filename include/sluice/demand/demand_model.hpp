@@ -127,6 +127,9 @@ class demand_model {
     /// What is left of a run of which this has been observed (docs/demand.md says how it is found).
     /// There always is an answer. Allocates nothing once `out` and the tables have grown.
     void condition(const observation& seen, remaining_demand& out) const;
+    /// How much of the variance of the remaining service what has been observed explains: R2 of
+    /// predicting each recorded run by the others. 0 where it says nothing, or runs are too few.
+    [[nodiscard]] double explained(const observation& seen) const;
     /// The runs that `condition` draws on, for those who need to know what comes and when. None if
     /// the basis is `whole`. Valid until the next `add`.
     void runs_ahead(const observation& seen, std::vector<run_ahead>& out) const;
