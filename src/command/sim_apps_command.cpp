@@ -20,6 +20,7 @@
 #include "commands.hpp"
 #include "output.hpp"
 #include "plugins.hpp"
+#include "prewarm_curves_command.hpp"
 #include "progress.hpp"
 
 namespace sluice::command {
@@ -29,6 +30,7 @@ struct apps_command {
     experiment::app_options apps;
     std::vector<std::string> plugins;
     unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
+    std::string curves;  // of prewarming, in place of a simulation
     std::string json;
     std::string sweep;
     std::vector<std::string> only;
@@ -91,6 +93,9 @@ absl::Status sweep(const apps_command& c) {
 }
 
 absl::Status simulate(const apps_command& c) {
+    if (!c.curves.empty()) {
+        return write_prewarm_curves(c.apps.runs, c.curves, c.json, c.quiet);
+    }
     SLUICE_RETURN_IF_ERROR(check_writable(c.json));
     SLUICE_RETURN_IF_ERROR(load_plugins(c.plugins));
     if (!c.sweep.empty()) {
@@ -152,6 +157,11 @@ void add_sim_apps(CLI::App& sim, int& exit_code) {
     sub->add_option("--jobs", c.jobs, "Splits, or runs of a sweep, at once")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
+    sub->add_option("--curves", c.curves,
+                    "What prewarming saves and wastes, in place of a simulation: docker, dnn, kv "
+                    "or all")
+        ->check(
+            CLI::IsMember(std::vector<std::string>(curve_backends.begin(), curve_backends.end())));
     sub->add_option("--json", c.json, "Write the result as JSON; '-': to standard output");
     CLI::Option* file =
         sub->add_option("--sweep", c.sweep,
