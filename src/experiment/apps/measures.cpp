@@ -47,6 +47,14 @@ constexpr app_measure measures_table[] = {
                                      : 1 - static_cast<double>(r.computed_tokens) /
                                                static_cast<double>(r.prompt_tokens);
      }},
+    {"near", true,
+     [](const app_run& r) {
+         const std::uint64_t far = r.computed_tokens + r.fetched_tokens;
+         return r.prompt_tokens == 0 ? none
+                                     : 1 - static_cast<double>(far) /
+                                               static_cast<double>(r.prompt_tokens);
+     }},
+    {"ttft_mean", false, [](const app_run& r) { return r.ttft_s; }},
     {"makespan", false, [](const app_run& r) { return r.makespan_s; }},
 };
 

@@ -11,6 +11,13 @@
 
 namespace sluice::experiment {
 
+/// What is brought near for calls.
+enum class cache_use : std::uint8_t {
+    late,     ///< what a call needs, when its turn comes: calls wait outside the pipeline
+    queue,    ///< what those that wait need
+    prewarm,  ///< and what applications will need that are elsewhere now
+};
+
 /// What an experiment with applications consists of.
 struct app_options {
     std::string runs;  ///< folder of run records
@@ -25,6 +32,17 @@ struct app_options {
     std::uint64_t split_seed = 1;  ///< of the first split; the others count up from it
     bool external_fifo = false;    ///< external backends serve by arrival, whatever the policy
     bool learn = true;             ///< models learn from applications as they end
+
+    /// \name Where KV is kept beside the engine's memory
+    ///@{
+    /// Share of loading in the TTFT of calls that load, with nobody in the way: the rate of the
+    /// link to L3 follows from it. 0: there is no L3.
+    double load_share = 0;
+    std::optional<double> host_gb;  ///< L2; none without L3, and the profile's with it
+    cache_use cache = cache_use::queue;
+    bool load_cost = true;  ///< applications' remaining service counts loading
+    double prewarm_confidence = 0.3;
+    ///@}
 };
 
 /// An option by its name, which is that of the flag and of the key in a file.
