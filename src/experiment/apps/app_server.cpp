@@ -166,6 +166,9 @@ void app_server::arrive() {
 void app_server::begin_visit(std::uint32_t task) {
     live_task& t = live_[task];
     const app_visit& v = visit_of(task);
+    if (prefixes_ != nullptr) {
+        prefixes_->begins(task, t.visit);
+    }
     if (v.at != app_backend::llm) {
         queues_[static_cast<std::size_t>(v.at)]->add(task, v.seconds);
         return;
@@ -242,7 +245,7 @@ void app_server::submit(std::uint32_t i) {
     spec.prompt_tokens = r.prompt_tokens;
     spec.pages = bed_->pages_of(i);
     spec.application = live_[s_.draw.owner[i]].handle;
-    spec.write_back = s_.options.load_share > 0 || s_.options.host_gb;
+    spec.write_back = s_.options.load_share == 0 && s_.options.host_gb;  // L3 has it
     spec.user = bed_->user_of(i);
     const absl::StatusOr<request_handle> handle = pipe_->submit(spec);
     keep(annotate(handle.status(), fmt::format("call {}", i)));
@@ -301,9 +304,6 @@ void app_server::part_ended(std::uint32_t i) {
         return;
     }
     keep(pipe_->release(calls_[i].handle));
-    if (prefixes_ != nullptr) {
-        prefixes_->said(i);
-    }
     const std::uint32_t task = s_.draw.owner[i];
     live_task& t = live_[task];
     const demand::unit_record& unit = *visit_of(task).record;

@@ -80,6 +80,7 @@ absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed
     o.ideal = {in.hardware.iteration.prefill_per_token_s,
                in.hardware.iteration.decode.back().seconds};
     o.rates = learning.rates;
+    o.far = options.load_share > 0;
     const app_draw draw = draw_apps(in.mix, served, o);
     auto run = serve_apps({options, in.mix, in.hardware, in.model, draw, models, seed});
     SLUICE_RETURN_IF_ERROR(annotate(run.status(), fmt::format("split {}", seed)));
