@@ -59,13 +59,22 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/cost/split.hpp>
 
+#include <sluice/demand/app_prewarmer.hpp>
 #include <sluice/demand/app_tracker.hpp>
 #include <sluice/demand/application_view.hpp>
 #include <sluice/demand/demand_model.hpp>
+#include <sluice/demand/kv_prefixes.hpp>
 #include <sluice/demand/model_set.hpp>
+#include <sluice/demand/need_forecast.hpp>
+#include <sluice/demand/prewarm_rule.hpp>
+#include <sluice/demand/prewarmer.hpp>
+#include <sluice/demand/process_pool.hpp>
 #include <sluice/demand/run_record.hpp>
 #include <sluice/demand/sample_set.hpp>
 #include <sluice/demand/unit_visit.hpp>
+#include <sluice/demand/warmable.hpp>
+#include <sluice/demand/worker_process.hpp>
+
 
 #include <sluice/device/device.hpp>
 #include <sluice/device/host_device.hpp>
