@@ -23,6 +23,8 @@ void add_fetch_bench(CLI::App& bench, int& exit_code);
 /// Adds `capi` to `bench`.
 void add_capi_bench(CLI::App& bench, int& exit_code);
 
+/// Adds `apps` to `sim`.
+void add_sim_apps(CLI::App& sim, int& exit_code);
 /// Adds `calvo` to `sim`.
 void add_sim_calvo(CLI::App& sim, int& exit_code);
 /// Adds `fleet` to `sim`.

@@ -9,6 +9,7 @@ void add_sim(CLI::App& app, int& exit_code) {
     CLI::App* sim = app.add_subcommand(
         "sim", "Simulate hardware that is not there; everything else is what runs in production");
     sim->require_subcommand(1);
+    add_sim_apps(*sim, exit_code);
     add_sim_calvo(*sim, exit_code);
     add_sim_fleet(*sim, exit_code);
     add_sim_sweep(*sim, exit_code);

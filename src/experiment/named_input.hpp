@@ -17,7 +17,8 @@ struct embedded_file {
     std::string_view name;  ///< without folder and ending
     std::string_view text;
 };
-/// Those in models/, profiles/ and workloads/, sorted by name.
+/// Those in apps/mixes/, models/, profiles/ and workloads/, sorted by name.
+[[nodiscard]] std::span<const embedded_file> embedded_mixes() noexcept;
 [[nodiscard]] std::span<const embedded_file> embedded_models() noexcept;
 [[nodiscard]] std::span<const embedded_file> embedded_profiles() noexcept;
 [[nodiscard]] std::span<const embedded_file> embedded_workloads() noexcept;

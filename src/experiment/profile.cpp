@@ -226,6 +226,7 @@ absl::StatusOr<hardware_profile> read_profile(const json::value& file) {
             from.keep(reasons->error("key 'reasons' is no array of texts"));
         }
     }
+    out.model = from.text_or("model", "");
     const double scale = from.number_or("scale", 1, 1e-6, 1e6);
     out.block_tokens = static_cast<std::uint32_t>(from.whole("block_tokens", 1, 1'000'000));
     out.l1_bytes = from.whole("l1_bytes", 1, most_bytes);

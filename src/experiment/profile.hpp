@@ -31,6 +31,7 @@ struct hardware_profile {
     std::string description;
     std::vector<std::string> reasons;  ///< where the figures are from
 
+    std::string model;  ///< that it was measured with, by name; empty: not said
     std::uint32_t block_tokens = 256;
     std::uint32_t pieces_per_block = 1;  ///< regions of a block in L1
     std::uint64_t l1_bytes = 0;          ///< for KV, beside the weights of the model

@@ -40,6 +40,10 @@ class testbed {
     [[nodiscard]] compute& model() noexcept;
     /// Requests go on after their first token, and `decoded` says when they end.
     [[nodiscard]] bool decodes() const noexcept { return iteration_ != nullptr; }
+    /// Null: the profile's compute has no decode.
+    [[nodiscard]] const sim::iteration_engine* iteration() const noexcept {
+        return iteration_.get();
+    }
     [[nodiscard]] double compute_busy_seconds() const noexcept;
     [[nodiscard]] std::uint64_t block_bytes() const noexcept { return block_bytes_; }
 

@@ -233,4 +233,11 @@ iteration_stats iteration_engine::stats() const noexcept {
     return out;
 }
 
+void iteration_engine::for_each_running(
+    const std::function<void(void*, std::uint32_t)>& each) const {
+    for (const state::sequence& s : state_->running) {
+        each(s.user, s.left);
+    }
+}
+
 }  // namespace sluice::sim

@@ -83,6 +83,10 @@ class iteration_engine final : public compute {
     [[nodiscard]] iteration_stats stats() const noexcept;
     [[nodiscard]] double busy_seconds() const noexcept { return stats().busy_seconds; }
 
+    /// Calls `each` for every sequence that decodes, with its job's user and the tokens that it has
+    /// not got.
+    void for_each_running(const std::function<void(void* user, std::uint32_t left)>& each) const;
+
  private:
     struct state;
     explicit iteration_engine(std::unique_ptr<state> s) noexcept;

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app_server.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <sluice/base/status.hpp>
+#include <sluice/sched/policy_registry.hpp>
+
+namespace sluice::experiment {
+namespace {
+
+// Places of the external backends: 20 cores of which each takes 2, GPUs, connections.
+constexpr std::array<std::uint32_t, app_backends> all_places{0, 10, 15, 100, 0};
+
+// How often the engine says what its sequences have got.
+constexpr duration progress_interval = std::chrono::milliseconds(500);
+
+// What ends later does not end.
+constexpr double longest_s = 30 * 86'400.0;
+
+}  // namespace
+
+app_server::~app_server() {
+    if (pipe_ != nullptr) {
+        gaps_.clear();
+        arrival_timer_.reset();
+        progress_timer_.reset();
+        pipe_->begin_close();
+        bed_->home().run_until_idle();
+    }
+}
+
+absl::Status app_server::assemble() {
+    auto shared = cluster::create({s_.hardware.nodes, s_.hardware.replicas, s_.seed});
+    SLUICE_RETURN_IF_ERROR(annotate(shared.status(), s_.hardware.name));
+    cluster_ = *std::move(shared);
+    auto bed =
+        testbed::create(*cluster_, s_.hardware, s_.model, s_.draw.calls, {},
+                        [this](std::size_t i) { part_ended(static_cast<std::uint32_t>(i)); });
+    SLUICE_RETURN_IF_ERROR(bed.status());
+    bed_ = *std::move(bed);
+    auto order = make_policy(s_.options.policy);
+    SLUICE_RETURN_IF_ERROR(order.status());
+    const bool by_application = (*order)->ranks_applications();
+    // Of policies that order requests, those by deadlines can order what is no request.
+    external_by_deadline_ = s_.options.policy.starts_with("edf");
+
+    demand::app_tracker_options t;
+    t.models = &s_.models;
+    t.interval = progress_interval;
+    t.learn = s_.options.learn;
+    t.max_applications = static_cast<std::uint32_t>(s_.draw.tasks.size());
+    tracker_ = std::make_unique<demand::app_tracker>(t);
+    pipeline_options o;
+    o.l1 = &bed_->l1();
+    o.block_tokens = s_.draw.calls.block_tokens;
+    o.compute = &bed_->model();
+    o.device = &bed_->gpu();
+    o.l2_bytes = bed_->block_bytes();  // nothing is loaded from anywhere
+    o.policy = *std::move(order);
+    o.applications = tracker_.get();
+    o.max_requests = static_cast<std::uint32_t>(s_.draw.calls.requests.size()) + 1;
+    o.control = &home();
+    o.io = &home();
+    auto pipe = pipeline::create(std::move(o));
+    SLUICE_RETURN_IF_ERROR(annotate(pipe.status(), s_.hardware.name));
+    pipe_ = *std::move(pipe);
+
+    live_.resize(s_.draw.tasks.size());
+    calls_.resize(s_.draw.calls.requests.size());
+    out_.tasks.resize(live_.size());
+    out_.seed = s_.seed;
+    open_ = live_.size();
+    for (std::uint32_t i = 0; i < calls_.size(); ++i) {
+        gaps_.push_back(std::make_unique<owned_timer>(*this, i, [](timer& f) noexcept {
+            auto& self = static_cast<owned_timer&>(f);
+            self.owner.submit(self.which);
+        }));
+    }
+    const bool fifo = s_.options.external_fifo || !(by_application || external_by_deadline_);
+    for (std::size_t b = 1; b < app_backends; ++b) {
+        const std::uint32_t places = s_.mix.external_queues ? all_places[b] : 0;
+        queues_[b] = std::make_unique<external_queue>(
+            external_queue::options{places, fifo},
+            [this](std::uint32_t task) { return external_rank(task); },
+            [this](std::uint32_t task) { end_external(task); }, home());
+        queues_[b]->begun = [this](std::uint32_t task) { begin_external(task); };
+    }
+    arrival_timer_.emplace(*this, 0, [](timer& f) noexcept {
+        static_cast<owned_timer&>(f).owner.arrive();
+    });
+    home().arm(*arrival_timer_, time_point{from_seconds(s_.draw.tasks.front().arrival_s)});
+    progress_timer_.emplace(*this, 0, [](timer& f) noexcept {
+        static_cast<owned_timer&>(f).owner.report_progress();
+    });
+    home().arm(*progress_timer_, time_point{progress_interval});
+    return absl::OkStatus();
+}
+
+void app_server::keep(const absl::Status& status) {
+    if (!status.ok() && failure_.ok()) {
+        failure_ = status;
+    }
+}
+
+// ---- clients
+
+void app_server::arrive() {
+    const auto& tasks = s_.draw.tasks;
+    const time_point now = home().now();
+    const auto at = [&] { return time_point{from_seconds(tasks[next_task_].arrival_s)}; };
+    for (; next_task_ < tasks.size() && at() <= now; ++next_task_) {
+        const app_task& task = tasks[next_task_];
+        demand::app_spec spec;
+        spec.application = task.run->application;
+        spec.arrival = now;
+        if (task.deadline_multiple > 0) {
+            spec.deadline =
+                saturating_add(now, from_seconds(task.deadline_multiple * task.ideal_s));
+        }
+        spec.known_service_s = task.service_s;
+        spec.known_path_s = task.path_s;
+        auto handle = tracker_->begin(spec);
+        keep(handle.status());
+        if (handle.ok()) {
+            live_[next_task_].handle = *handle;
+        }
+        begin_visit(static_cast<std::uint32_t>(next_task_));
+    }
+    if (next_task_ < tasks.size()) {
+        home().arm(*arrival_timer_, at());
+    }
+}
+
+void app_server::begin_visit(std::uint32_t task) {
+    live_task& t = live_[task];
+    const app_visit& v = visit_of(task);
+    if (v.at != app_backend::llm) {
+        queues_[static_cast<std::size_t>(v.at)]->add(task, v.seconds);
+        return;
+    }
+    t.open_calls = static_cast<std::uint32_t>(v.record->calls.size());
+    t.had = {};
+    demand::unit_begin unit;
+    unit.unit = v.record->unit;
+    unit.calls = t.open_calls;
+    for (const demand::call_record& c : v.record->calls) {
+        unit.prompt_tokens += c.prompt_tokens;
+    }
+    keep(tracker_->begin_unit(t.handle, unit));
+    for (std::uint32_t i = v.first_call; i < v.first_call + t.open_calls; ++i) {
+        home().arm(*gaps_[i], saturating_add(home().now(), from_seconds(s_.draw.gap_s[i])));
+    }
+}
+
+void app_server::end_visit(std::uint32_t task) {
+    live_task& t = live_[task];
+    const app_task& from = s_.draw.tasks[task];
+    if (++t.visit < from.visits.size()) {
+        begin_visit(task);
+        return;
+    }
+    keep(tracker_->end(t.handle));
+    const double now = to_seconds(home().now().time_since_epoch());
+    out_.tasks[task] = {from.run->application, from.arrival_s, now - from.arrival_s,
+                        from.deadline_multiple, from.deadline_multiple * from.ideal_s};
+    out_.makespan_s = std::max(out_.makespan_s, now);
+    --open_;
+}
+
+// ---- the engine
+
+void app_server::submit(std::uint32_t i) {
+    const load_request& r = s_.draw.calls.requests[i];
+    keys_.clear();
+    append_keys(r, keys_);
+    request_spec spec;
+    spec.keys = keys_;
+    spec.prompt_tokens = r.prompt_tokens;
+    spec.pages = bed_->pages_of(i);
+    spec.application = live_[s_.draw.owner[i]].handle;
+    spec.write_back = false;
+    spec.user = bed_->user_of(i);
+    const absl::StatusOr<request_handle> handle = pipe_->submit(spec);
+    keep(annotate(handle.status(), fmt::format("call {}", i)));
+    if (handle.ok()) {
+        calls_[i].handle = *handle;
+    }
+}
+
+std::size_t app_server::collect() {
+    std::array<request_event, 32> events;
+    std::size_t taken = 0;
+    while (const std::size_t n = pipe_->poll_events(events)) {
+        taken += n;
+        for (const request_event& e : std::span(events).first(n)) {
+            if (is_outcome(e.kind)) {
+                take(e);
+            }
+        }
+    }
+    return taken;
+}
+
+void app_server::take(const request_event& e) {
+    const auto i = static_cast<std::uint32_t>(bed_->request_of(e.user));
+    if (e.kind != event_kind::computed) {
+        keep(absl::InternalError(fmt::format("call {} has failed", i)));
+        return;
+    }
+    const std::uint64_t prompt = s_.draw.calls.requests[i].prompt_tokens;
+    const std::uint64_t loaded =
+        std::min(prompt, std::uint64_t{e.blocks} * s_.draw.calls.block_tokens);
+    out_.prompt_tokens += prompt;
+    out_.computed_tokens += prompt - loaded;
+    live_task& t = live_[s_.draw.owner[i]];
+    t.had.prompt_tokens += prompt;
+    t.had.cached_tokens += loaded;
+    t.changed = true;
+    part_ended(i);
+}
+
+void app_server::part_ended(std::uint32_t i) {
+    if (--calls_[i].parts > 0) {
+        return;
+    }
+    keep(pipe_->release(calls_[i].handle));
+    const std::uint32_t task = s_.draw.owner[i];
+    live_task& t = live_[task];
+    const demand::unit_record& unit = *visit_of(task).record;
+    t.had.completion_tokens += s_.draw.calls.requests[i].output_tokens;
+    t.changed = true;
+    if (--t.open_calls > 0) {
+        return;
+    }
+    demand::unit_end end;
+    end.prompt_tokens = t.had.prompt_tokens;
+    end.cached_tokens = t.had.cached_tokens;
+    end.completion_tokens = t.had.completion_tokens;
+    for (const demand::call_record& c : unit.calls) {
+        end.max_prompt_tokens = std::max<std::uint64_t>(end.max_prompt_tokens, c.prompt_tokens);
+        end.max_completion_tokens =
+            std::max<std::uint64_t>(end.max_completion_tokens, c.completion_tokens);
+    }
+    keep(tracker_->end_unit(t.handle, end));
+    t.changed = false;
+    end_visit(task);
+}
+
+void app_server::report_progress() {
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> running;  // task, tokens
+    bed_->iteration()->for_each_running([&](void* user, std::uint32_t left) {
+        const auto i = static_cast<std::uint32_t>(bed_->request_of(user));
+        running.emplace_back(s_.draw.owner[i], s_.draw.calls.requests[i].output_tokens - left);
+    });
+    std::sort(running.begin(), running.end());
+    for (std::size_t i = 0; i < running.size();) {
+        const std::uint32_t task = running[i].first;
+        demand::unit_progress so_far = live_[task].had;
+        for (; i < running.size() && running[i].first == task; ++i) {
+            so_far.completion_tokens += running[i].second;
+        }
+        keep(tracker_->progress(live_[task].handle, so_far));
+        live_[task].changed = false;
+    }
+    home().arm(*progress_timer_, saturating_add(home().now(), progress_interval));
+}
+
+// ---- external backends
+
+rank_value app_server::external_rank(std::uint32_t task) const {
+    const app_handle handle = live_[task].handle;
+    if (external_by_deadline_) {
+        const absl::StatusOr<time_point> deadline = tracker_->deadline(handle);
+        return deadline.ok() ? static_cast<double>(deadline->time_since_epoch().count()) : 0.0;
+    }
+    return tracker_->rank(handle).value_or(rank_value(0));
+}
+
+// What waits locally is nobody's to schedule, and trackers do not hear of it.
+void app_server::begin_external(std::uint32_t task) {
+    const app_visit& v = visit_of(task);
+    if (v.at != app_backend::wait) {
+        demand::unit_begin unit;
+        unit.unit = v.record->unit;
+        unit.backend = v.record->backend;
+        keep(tracker_->begin_unit(live_[task].handle, unit));
+    }
+}
+
+void app_server::end_external(std::uint32_t task) {
+    const app_visit& v = visit_of(task);
+    if (v.at != app_backend::wait) {
+        demand::unit_end end;
+        end.seconds = v.seconds;
+        keep(tracker_->end_unit(live_[task].handle, end));
+    }
+    end_visit(task);
+}
+
+absl::StatusOr<app_run> app_server::run() {
+    virtual_loop& clock = bed_->home();
+    const time_point last{from_seconds(s_.draw.tasks.back().arrival_s + longest_s)};
+    while (open_ > 0) {
+        clock.run_until(clock.next_due());
+        collect();
+        SLUICE_RETURN_IF_ERROR(failure_);
+        if (clock.now() > last) {
+            return absl::InternalError(
+                fmt::format("seed {}: {} applications have not ended in {} days", s_.seed, open_,
+                            longest_s / 86'400));
+        }
+    }
+    out_.tracker = tracker_->stats();
+    out_.busy[0] = bed_->compute_busy_seconds() / out_.makespan_s;
+    for (std::size_t b = 1; b < app_backends; ++b) {
+        const external_queue& q = *queues_[b];
+        out_.busy[b] =
+            all_places[b] > 0 ? q.busy_seconds() / (all_places[b] * out_.makespan_s) : 0;
+        out_.waited_s[b] =
+            q.items() > 0 ? q.waited_seconds() / static_cast<double>(q.items()) : 0;
+    }
+    return std::move(out_);
+}
+
+}  // namespace sluice::experiment

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include <sluice/demand/app_tracker.hpp>
+#include <sluice/demand/model_set.hpp>
+
+#include "../profile.hpp"
+#include "draw.hpp"
+#include "options.hpp"
+
+namespace sluice::experiment {
+
+/// What one run with applications is of.
+struct app_setting {
+    const app_options& options;
+    const app_mix& mix;
+    const hardware_profile& hardware;
+    const kv_model& model;
+    const app_draw& draw;
+    demand::model_set& models;  ///< learned from the other half; may learn more
+    std::uint64_t seed = 1;
+};
+
+/// What became of the applications of a run.
+struct app_run {
+    struct task {
+        std::string_view application;
+        double arrival_s = 0;
+        double completion_s = 0;  ///< from its arrival
+        double deadline_multiple = 0;
+        double allowed_s = 0;  ///< until its deadline, from its arrival
+    };
+    std::uint64_t seed = 0;
+    std::vector<task> tasks;  ///< by arrival
+    double makespan_s = 0;
+    std::array<double, app_backends> busy{};  ///< shares of the makespan, of what each can do
+    std::array<double, app_backends> waited_s{};  ///< for a place of an external backend, by visit
+    std::uint64_t prompt_tokens = 0;
+    std::uint64_t computed_tokens = 0;  ///< of the prompts; the rest was in L1
+    demand::app_tracker_stats tracker;
+    double wall_s = 0;
+};
+
+/// Replays the applications of a draw closed loop on the production pipeline, on virtual time.
+/// \return what is wrong with the policy or the profile; kInternal: nothing moves any more
+[[nodiscard]] absl::StatusOr<app_run> serve_apps(const app_setting& setting);
+
+}  // namespace sluice::experiment
