@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models to and from files.
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -27,12 +26,7 @@ absl::StatusOr<std::unique_ptr<demand_model>> demand_model::parse(std::string_vi
     for (const detail::unit_profile& unit : profile->units) {
         (void)model->add_unit(unit.facts.name, unit.facts.backend);
     }
-    // As many as it was learned from: more would make chance look like knowledge.
-    const std::size_t count =
-        profile->runs > 0
-            ? static_cast<std::size_t>(std::min<std::uint64_t>(profile->runs, options.drawn_runs))
-            : options.drawn_runs;
-    for (const auto& visits : detail::draw_runs(*profile, count, options.seed)) {
+    for (const auto& visits : detail::draw_runs(*profile, options.drawn_runs, options.seed)) {
         SLUICE_RETURN_IF_ERROR(model->add(std::span<const unit_visit>(visits)));
     }
     return model;

@@ -6,34 +6,12 @@
 #include <numbers>
 #include <numeric>
 
+#include "../workload/random.hpp"
 #include "profile.hpp"
 #include "symmetric_eigen.hpp"
 
 namespace sluice::demand::detail {
 namespace {
-
-/// Numbers that are the same everywhere (splitmix64).
-class seeded_numbers {
- public:
-    explicit seeded_numbers(std::uint64_t seed) noexcept : state_(seed) {}
-
-    /// Between 0 and 1, neither included.
-    double uniform() noexcept {
-        state_ += 0x9e3779b97f4a7c15;
-        std::uint64_t x = state_;
-        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-        x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-        x ^= x >> 31;
-        return (static_cast<double>(x >> 11) + 0.5) * 0x1p-53;
-    }
-    double normal() noexcept {
-        const double radius = std::sqrt(-2 * std::log(uniform()));
-        return radius * std::cos(2 * std::numbers::pi * uniform());
-    }
-
- private:
-    std::uint64_t state_;
-};
 
 double normal_cdf(double z) noexcept { return std::erfc(-z / std::numbers::sqrt2) / 2; }
 
@@ -56,7 +34,8 @@ void spread_evenly(std::vector<double>& values, std::size_t column, std::size_t 
 }
 
 /// Rows of normal numbers that go together as the ranks should.
-std::vector<double> joint_normals(const profile& p, std::size_t count, seeded_numbers& numbers) {
+std::vector<double> joint_normals(const profile& p, std::size_t count,
+                                  workload::random_source& random) {
     const std::size_t n = p.variables();
     std::vector<double> joint(n * n);
     for (std::size_t i = 0; i < n; ++i) {
@@ -84,7 +63,7 @@ std::vector<double> joint_normals(const profile& p, std::size_t count, seeded_nu
     std::vector<double> independent(n);
     for (std::size_t r = 0; r < count; ++r) {
         for (double& z : independent) {
-            z = numbers.normal();
+            z = random.normal();
         }
         for (std::size_t i = 0; i < n; ++i) {
             for (std::size_t k = 0; k < n; ++k) {
@@ -99,9 +78,9 @@ std::vector<double> joint_normals(const profile& p, std::size_t count, seeded_nu
 
 std::vector<std::vector<unit_visit>> draw_runs(const profile& p, std::size_t count,
                                                std::uint64_t seed) {
-    seeded_numbers numbers(seed);
+    workload::random_source random(seed);
     const std::size_t n = p.variables();
-    const std::vector<double> normals = joint_normals(p, count, numbers);
+    const std::vector<double> normals = joint_normals(p, count, random);
     std::vector<double> uniform = normals;
     std::vector<std::size_t> order;
     for (std::size_t c = 0; c < n; ++c) {
@@ -143,12 +122,12 @@ std::vector<std::vector<unit_visit>> draw_runs(const profile& p, std::size_t cou
                     continue;
                 }
                 const std::size_t c = column_of[unit][own][q];
-                double probability = c > 0 ? uniform[r * n + c] : numbers.uniform();
+                double probability = c > 0 ? uniform[r * n + c] : random.unit();
                 // The last profile stands for several visits that have only a part in common.
                 if (c > 0 && own + 1 == u.visits.size() && v.repeat[q] < 1 &&
                     visits[unit] > u.visits.size()) {
                     probability = normal_cdf(std::sqrt(v.repeat[q]) * normals[r * n + c] +
-                                             std::sqrt(1 - v.repeat[q]) * numbers.normal());
+                                             std::sqrt(1 - v.repeat[q]) * random.normal());
                 }
                 row[q] = v.tables[q].at(probability);
             }

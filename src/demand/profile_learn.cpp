@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t most_own_visits = 8;  // with a profile of their own
 constexpr std::size_t fewest_runs = 10;     // of a visit with a profile of its own
 constexpr std::size_t most_values = 21;     // of a table
+constexpr std::size_t fewest_values = 5;
+constexpr std::size_t values_stand_for = 3;  // samples each, so that a table is no copy of them
 constexpr double absent = std::numeric_limits<double>::quiet_NaN();
 
 /// What each run has of each visit profile: rows of its visits there.
@@ -31,7 +33,7 @@ quantile_table table_of(std::vector<double> values, quantity q) {
     if (values.back() - first <= 1e-9 * std::max(1.0, std::abs(first))) {
         return {first == usual(q) ? std::vector<double>() : std::vector<double>{first}};
     }
-    const std::size_t n = std::min(most_values, values.size());
+    const std::size_t n = std::clamp(values.size() / values_stand_for, fewest_values, most_values);
     quantile_table out;
     const quantile_table all{std::move(values)};
     for (std::size_t i = 0; i < n; ++i) {
@@ -124,8 +126,7 @@ double rank_correlation(const std::vector<double>& a, const std::vector<double>&
         xy += (x[i] - mean) * (y[i] - mean);
     }
     const double r = xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 0;
-    constexpr double errors = 2.5;  // standard errors; there are many pairs
-    return std::abs(r) >= errors / std::sqrt(n) ? r : 0;
+    return std::abs(r) >= 2 / std::sqrt(n) ? r : 0;
 }
 
 /// The distinct ways of runs, ascending by mean service, and which one each run went.

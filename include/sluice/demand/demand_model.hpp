@@ -22,8 +22,7 @@ struct demand_options {
     service_rates rates;
     /// The newest runs that count; 1 to 100000.
     std::size_t window = 1000;
-    /// Of a model that is read from JSON: how many runs are drawn from it at most, and their seed.
-    /// A file that says how many runs it was learned from gives no more than these.
+    /// Of a model that is read from JSON: how many runs are drawn from it, and their seed.
     std::size_t drawn_runs = 500;
     std::uint64_t seed = 1;
 };
