@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include <sluice/sched/app_policies.hpp>
+
 namespace sluice {
 
 namespace {
@@ -95,6 +97,21 @@ time_point policy_wrapper::next_change(const request_view& r, time_point now) no
 duration policy_wrapper::interval() const noexcept { return inner_->interval(); }
 bool policy_wrapper::ranks_by_service() const noexcept { return inner_->ranks_by_service(); }
 flow_share policy_wrapper::flow(const request_view& r) noexcept { return inner_->flow(r); }
+bool policy_wrapper::ranks_applications() const noexcept { return inner_->ranks_applications(); }
+rank_value policy_wrapper::rank_application(const demand::application_view& a,
+                                            time_point now) noexcept {
+    return inner_->rank_application(a, now);
+}
+time_point policy_wrapper::next_application_change(const demand::application_view& a,
+                                                   time_point now) noexcept {
+    return inner_->next_application_change(a, now);
+}
+void policy_wrapper::application_begun(const demand::application_view& a, time_point now) noexcept {
+    inner_->application_begun(a, now);
+}
+void policy_wrapper::application_ended(app_handle a, time_point now) noexcept {
+    inner_->application_ended(a, now);
+}
 void policy_wrapper::submitted(const request_view& r, time_point now) noexcept {
     inner_->submitted(r, now);
 }
@@ -143,6 +160,14 @@ std::span<const detail::builtin_policy> detail::builtin_policies() noexcept {
         {"edf", &construct_policy<edf_policy>},
         {"lstf", &construct_policy<lstf_policy>},
         {"on_time", &construct_policy<on_time_policy>},
+        {"gittins", &construct_policy<gittins_policy>},
+        {"gittins_artifact", &construct_policy<gittins_artifact_policy>},
+        {"mean_srpt", &construct_policy<mean_srpt_policy>},
+        {"app_fifo", &construct_policy<app_fifo_policy>},
+        {"las", &construct_policy<las_policy>},
+        {"vtc", &construct_policy<vtc_policy>},
+        {"app_lstf", &construct_policy<app_lstf_policy>},
+        {"oracle", &construct_policy<oracle_policy>},
         {"aging", &construct_policy<aging_policy>},
         {"fair", &construct_policy<fair_policy>},
     };

@@ -11,13 +11,23 @@ std::uint64_t pack_rank(rank_value rank) noexcept {
     constexpr std::uint64_t sign = std::uint64_t{1} << 63;
     constexpr std::uint64_t last = (std::uint64_t{1} << 62) - 1;
     const auto tier = std::min<std::uint64_t>(static_cast<std::uint64_t>(rank.tier),
-                                              static_cast<std::uint64_t>(rank_tier::hopeless));
+                                              static_cast<std::uint64_t>(rank_tier::background));
     std::uint64_t image = last;
     if (!std::isnan(rank.value)) {
         const auto bits = rank.value == 0 ? 0 : std::bit_cast<std::uint64_t>(rank.value);
         image = ((bits & sign) != 0 ? ~bits : bits | sign) >> 2;
     }
     return tier << 62 | image;
+}
+
+std::uint32_t ready_queue::group_of(std::uint32_t tier, bool holder) noexcept {
+    switch (static_cast<rank_tier>(tier)) {
+    case rank_tier::overdue: return overdue_group;
+    case rank_tier::normal: return holder ? 0 : 2;
+    case rank_tier::hopeless: return holder ? 1 : 3;
+    case rank_tier::background: break;
+    }
+    return holder ? 4 : 5;
 }
 
 ready_queue::ready_queue() { last_slot_ = add_flow(0); }
@@ -27,10 +37,7 @@ void ready_queue::set(std::uint32_t id, const entry& e) {
         items_.resize(std::size_t{id} + 1);
     }
     const auto tier = static_cast<std::uint32_t>(e.rank >> 62);
-    const std::uint32_t group =
-        tier == static_cast<std::uint32_t>(rank_tier::overdue)
-            ? overdue_group
-            : (e.holder ? 0U : 2U) + (tier > static_cast<std::uint32_t>(rank_tier::normal));
+    const std::uint32_t group = group_of(tier, e.holder);
     const std::uint32_t slot = slot_of(e.flow);
     flow_state& f = flows_[slot];
     f.weight = e.weight > 0 ? std::clamp(e.weight, 1e-9, 1e9) : 1;

@@ -28,6 +28,10 @@ class device;
 class loop;
 class store;
 
+namespace demand {
+class app_tracker;
+}
+
 /// Who gives out the pages of L1.
 enum class l1_owner : std::uint8_t {
     engine,   ///< the engine binds pages when a `want_pages` event asks for them
@@ -78,7 +82,10 @@ struct pipeline_options {
 
     /// \name Order and cost
     ///@{
-    std::unique_ptr<class policy> policy;    ///< null: sjf
+    std::unique_ptr<class policy> policy;  ///< null: sjf
+    /// Whose applications the requests are parts of; null: of none. It serves one pipeline at a
+    /// time.
+    demand::app_tracker* applications = nullptr;
     std::unique_ptr<class cost_model> cost;  ///< null: a linear model that learns from nothing
     bool split = false;  ///< choose how much to load (true) or load all that is cached (false)
     ///@}
@@ -122,6 +129,17 @@ struct request_spec {
     std::int32_t priority = 0;    ///< for policies of yours; smaller is more urgent
     std::uint32_t tenant = 0;
     double tenant_weight = 1;
+    /// The application that it is a part of: its rank and its deadline are the request's too. One
+    /// that has ended is as none.
+    app_handle application;
+    /// Nobody waits for it: its blocks are brought near for requests to come, and it ends `ready`.
+    /// Library-owned L1: to L1, where they stay as long as nobody needs the room; engine-owned: to
+    /// L2, and `bind` is not asked for. It takes what is idle only: it goes after everything else,
+    /// takes memory from nobody, gives up what it has not finished to anybody who needs it, and
+    /// ends with what it has when there is no memory for the rest. Nothing is computed;
+    /// `prompt_tokens`, `pages`, `min_query_tokens` and `write_back` mean nothing. The outcome is
+    /// its last event: there is nothing to release, and `next_ready` does not know it.
+    bool prewarm = false;
     rank_value rank;           ///< the engine's own, for the policy `external`; smaller goes first
     duration load_timeout{0};  ///< zero: the pipeline's
     bool write_back = true;    ///< computed blocks go to L2 and the store
@@ -211,6 +229,8 @@ struct pipeline_stats {
     std::uint64_t l2_evictions = 0, l2_steals = 0, l1_evictions = 0;
     std::uint64_t revocations = 0;
     std::uint64_t stored_blocks = 0, store_drops = 0;
+    std::uint64_t prewarm_requests = 0;  ///< that have had their outcome
+    std::uint64_t prewarmed_blocks = 0;  ///< over all groups, that were there when they ended
     std::uint64_t policy_faults = 0, cost_faults = 0;
     std::uint32_t l2_slots = 0, l2_free = 0, l2_cold = 0, l2_quarantined = 0;
     std::uint32_t l1_free = 0, l1_cold = 0, l1_quarantined = 0;  ///< library-owned, all groups

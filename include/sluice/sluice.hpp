@@ -38,6 +38,7 @@
 #include <sluice/base/clock.hpp>
 #include <sluice/base/heap.hpp>
 #include <sluice/base/ids.hpp>
+#include <sluice/base/rank.hpp>
 #include <sluice/base/status.hpp>
 #include <sluice/base/version.hpp>
 
@@ -58,6 +59,8 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/cost/split.hpp>
 
+#include <sluice/demand/app_tracker.hpp>
+#include <sluice/demand/application_view.hpp>
 #include <sluice/demand/demand_model.hpp>
 #include <sluice/demand/model_set.hpp>
 #include <sluice/demand/run_record.hpp>
@@ -83,6 +86,7 @@
 
 #include <sluice/pipeline.hpp>
 
+#include <sluice/sched/app_policies.hpp>
 #include <sluice/sched/indexed_heap.hpp>
 #include <sluice/sched/policies.hpp>
 #include <sluice/sched/policy.hpp>

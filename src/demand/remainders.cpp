@@ -74,7 +74,8 @@ remainder_table& remainders::table_of(const run_window& runs, std::uint64_t key,
 
 const remainder_table& remainders::on_way(const run_window& runs, const observation& seen) {
     const way_hash way = way_of(seen);
-    const unit_id unit = seen.current ? seen.current->unit : no_unit;
+    // A unit that nobody knows is not the same as none.
+    const unit_id unit = seen.current ? seen.current->unit : left_unit_mark;
     bool made = false;
     remainder_table& table = table_of(runs, way_on(way, unit), made);
     if (made) {

@@ -63,9 +63,20 @@ void control::look(void* self, request& r, std::uint32_t flags) noexcept {
     }
 }
 
-void control::stop() noexcept {
+absl::Status control::start() {
+    if (options_.applications == nullptr) {
+        return absl::OkStatus();
+    }
+    applications_.emplace(*options_.applications, policy_, home_, this, [](void* self, request& r) {
+        static_cast<control*>(self)->rerank_of_application(r);
+    });
+    return applications_->attach();
+}
+
+bool control::stop() noexcept {
     home_.disarm(change_timer_);
     home_.disarm(interval_timer_);
+    return !applications_ || applications_->detach();
 }
 
 // A request's life, as control sees it. One await, so that the frame of a waiting request is small.
@@ -97,6 +108,9 @@ task<void> control::serve(request& r) {
             observe_compute(r, static_cast<double>(r.compute_seconds_told));
             after_fit();
         }
+    }
+    if (applications_) {
+        applications_->leave(r);
     }
     r.to_io.raise(tell::bury);  // the last touch
 }
@@ -148,7 +162,10 @@ stage_seconds control::predict_load_of(const request& r, std::uint32_t k) {
 void control::admit(request& r) {
     const std::uint32_t most = std::min(r.report.hit_blocks, r.max_load);
     ++admitted_since_;
-    r.plan_blocks = options_.split && most > 0 ? choose_blocks(r, most) : most;
+    r.plan_blocks = options_.split && most > 0 && !r.prewarm ? choose_blocks(r, most) : most;
+    if (r.prewarm) {  // nothing is computed
+        r.view.prompt_tokens = std::uint64_t{r.plan_blocks} * options_.block_tokens;
+    }
     const stage_seconds s = predict_load_of(r, r.plan_blocks);
     if (r.report.hit_blocks > 0) {  // from all the hits to the plan
         const double share = static_cast<double>(r.plan_blocks) / r.report.hit_blocks;
@@ -175,6 +192,9 @@ void control::admit(request& r) {
     live_[r.index] = &r;
     if (live_count_++ == 0 && policy_.interval() > duration{0}) {
         home_.arm(interval_timer_, saturating_add(home_.now(), policy_.interval()));
+    }
+    if (applications_) {
+        applications_->admit(r, home_.now());
     }
     publish_ranks(r);
     r.to_io.raise(tell::plan);
@@ -272,6 +292,18 @@ void control::note_share(const request& r) {
 void control::rerank(request& r) {
     if (publish_ranks(r)) {
         r.to_io.raise(tell::ranks);
+    }
+}
+
+// Also one that is ready, and waits for the engine to compute it.
+void control::rerank_of_application(request& r) {
+    if (live_[r.index] == &r) {
+        rerank(r);
+    } else if (options_.compute == nullptr && !r.prewarm) {
+        const std::uint64_t rank = pack_rank(policy_.rank(r.view, stage_id::compute, home_.now()));
+        if (r.ranks[rank_compute].exchange(rank, std::memory_order_relaxed) != rank) {
+            r.to_io.raise(tell::ranks);
+        }
     }
 }
 

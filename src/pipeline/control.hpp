@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <sluice/coro/scope.hpp>
@@ -13,6 +14,7 @@
 #include <sluice/sched/indexed_heap.hpp>
 #include <sluice/sched/policy.hpp>
 
+#include "app_ranks.hpp"
 #include "mover.hpp"
 #include "request.hpp"
 
@@ -36,8 +38,11 @@ class control {
     /// Any thread.
     void add_to(pipeline_stats& s) const noexcept;
 
-    /// Disarms the timers; on the loop, when no request is left.
-    void stop() noexcept;
+    /// Takes the tracker of applications, if there is one. \return what `attach` of it says.
+    absl::Status start();
+    /// Disarms the timers; on the loop, when no request is left. \return whether all is over; else
+    /// to be called again in another turn.
+    [[nodiscard]] bool stop() noexcept;
     /// Waits for what is left of the tasks.
     [[nodiscard]] scope& tasks() noexcept { return tasks_; }
 
@@ -63,6 +68,7 @@ class control {
     bool publish_ranks(request& r);
     void note_share(const request& r);
     void rerank(request& r);
+    void rerank_of_application(request& r);
     void rerank_all();
     void arm_change_timer();
 
@@ -90,6 +96,7 @@ class control {
     indexed_heap<time_point::rep> changes_;  // when a rank changes by itself
     owned_timer change_timer_;
     owned_timer interval_timer_;
+    std::optional<app_ranks> applications_;
     std::uint64_t generation_ = 0;
     stage_seconds utilisation_;  // recent, for shadow prices
     double arrivals_per_s_ = 0;  // the same

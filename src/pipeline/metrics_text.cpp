@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <sluice/demand/app_tracker.hpp>
 #include <sluice/observe/metrics.hpp>
 
 namespace sluice {
@@ -42,10 +43,42 @@ double number(std::uint64_t n) { return static_cast<double>(n); }
 
 }  // namespace
 
-std::string detail::metrics_text(const pipeline_stats& s) {
+namespace {
+
+void write_applications(snapshot& out, const demand::app_tracker_stats& s) {
+    out.level("sluice_applications_live", "Applications begun and not ended.", number(s.live));
+    out.total("sluice_applications_total", "Applications begun.", s.begun);
+    out.total("sluice_application_runs_learned_total", "Runs that became samples of their class.",
+              s.learned);
+    out.total("sluice_application_refreshes_total", "Times that a rank was worked out.",
+              s.refreshed);
+    out.total("sluice_application_ranks_total", "Ranks that changed and went to requests.",
+              s.ranked);
+    const std::pair<const char*, std::uint64_t> refused[] = {{"unknown", s.refused_unknown},
+                                                             {"order", s.refused_order},
+                                                             {"value", s.refused_value},
+                                                             {"full", s.refused_full}};
+    for (const auto& [why, n] : refused) {
+        out.total("sluice_application_events_refused_total",
+                  "Events of applications that cannot be.", n, {{"why", why}});
+    }
+    const std::pair<const char*, std::uint64_t> fallbacks[] = {{"unknown_class", s.unknown_class},
+                                                               {"irregular", s.irregular},
+                                                               {"unconditioned", s.unconditioned}};
+    for (const auto& [why, n] : fallbacks) {
+        out.total("sluice_application_fallbacks_total",
+                  "Times that less was known of an application than could be.", n, {{"why", why}});
+    }
+}
+
+}  // namespace
+
+std::string detail::metrics_text(const pipeline_stats& s, const demand::app_tracker* applications) {
     snapshot out;
     out.total("sluice_requests_submitted_total", "Requests submitted.", s.submitted);
     out.total("sluice_requests_ended_total", "Requests that have had their outcome.", s.outcomes);
+    out.total("sluice_requests_prewarm_total", "Requests that only prewarm, and have ended.",
+              s.prewarm_requests);
     out.level("sluice_requests_live", "Requests submitted and not released.",
               number(s.live_requests));
     const std::pair<const char*, const stage_counters*> stages[] = {
@@ -77,7 +110,7 @@ std::string detail::metrics_text(const pipeline_stats& s) {
         {"corrupt", s.blocks_corrupt},   {"failed", s.blocks_failed},
         {"stored", s.stored_blocks},     {"store_dropped", s.store_drops},
         {"l1_evicted", s.l1_evictions},  {"l2_evicted", s.l2_evictions},
-        {"l2_stolen", s.l2_steals}};
+        {"l2_stolen", s.l2_steals},      {"prewarmed", s.prewarmed_blocks}};
     for (const auto& [what, n] : blocks) {
         out.total("sluice_blocks_total", "Blocks by what became of them.", n, {{"what", what}});
     }
@@ -106,9 +139,10 @@ std::string detail::metrics_text(const pipeline_stats& s) {
                   {{"state", state}});
     }
     out.level("sluice_store_dead", "1 if the store is not asked any more.", s.store_dead ? 1 : 0);
+    if (applications != nullptr) {
+        write_applications(out, applications->stats());
+    }
     return out.text();
 }
-
-std::string pipeline::metrics_text() const { return detail::metrics_text(stats()); }
 
 }  // namespace sluice

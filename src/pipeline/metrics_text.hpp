@@ -7,7 +7,8 @@
 
 namespace sluice::detail {
 
-/// The counters as Prometheus text.
-[[nodiscard]] std::string metrics_text(const pipeline_stats& s);
+/// The counters as Prometheus text. \param applications  may be null
+[[nodiscard]] std::string metrics_text(const pipeline_stats& s,
+                                       const demand::app_tracker* applications);
 
 }  // namespace sluice::detail

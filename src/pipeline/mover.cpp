@@ -409,7 +409,25 @@ void mover::set_plan(request& r, std::uint32_t k) {
     }
 }
 
+// A request that prewarms ends as soon as nothing is left to bring near.
+void mover::check_warm(request& r) {
+    const std::uint32_t left = library_owned() ? r.waiting : r.fetching;
+    if (r.at != phase::loading || left > 0) {
+        return;
+    }
+    r.report.loaded = io_.now();
+    r.report.loaded_blocks = r.plan;
+    ++stats_.prewarm_requests;
+    stats_.prewarmed_blocks +=
+        std::uint64_t{groups()} * (r.plan - std::min<std::uint32_t>(r.plan, r.resident));
+    settle(r, r.timed_out ? event_kind::detached : event_kind::ready);
+}
+
 void mover::check_loaded(request& r) {
+    if (r.prewarm) {
+        check_warm(r);
+        return;
+    }
     if (r.at != phase::loading || !r.holder || r.waiting > 0 || r.draining > 0) {
         return;
     }
@@ -448,12 +466,14 @@ void mover::stop_loading(request& r) {
     }
     // What has arrived: the longest prefix that is usable with what is in L1.
     std::uint32_t arrived = std::min<std::uint32_t>(r.resident, r.plan);
-    if (r.holder && r.plan > arrived) {
+    const bool warms_l2 = r.prewarm && !library_owned();
+    const want near = warms_l2 ? want::landed : want::loaded;
+    if ((r.holder || warms_l2) && r.plan > arrived) {
         std::vector<std::uint8_t> here(std::size_t{groups()} * r.plan);
         for (std::uint32_t g = 0; g < groups(); ++g) {
             for (std::uint32_t i = 0; i < r.plan; ++i) {
                 here[std::size_t{g} * r.plan + i] =
-                    i < r.resident || r.refs()[g * r.blocks + i].state == want::loaded;
+                    i < r.resident || r.refs()[g * r.blocks + i].state == near;
             }
         }
         arrived = layout_.usable_prefix(here, r.plan);

@@ -132,6 +132,7 @@ class mover {
     void rerank(request& r);
     void rerank_fetch(const request& r);
     void check_loaded(request& r);
+    void check_warm(request& r);
     void tell_progress(request& r, std::uint32_t what);
     void load_timed_out(request& r);
     void stop_loading(request& r);
@@ -189,11 +190,11 @@ class mover {
     void grant_all();
     [[nodiscard]] bool can_grant(request& r);
     [[nodiscard]] bool revoke_for(request& r);
-    void grant(request& r);
+    [[nodiscard]] bool grant(request& r);
     void granted(request& r);
     void ungrant(request& r);
     void give_back_page(std::uint32_t group, slot_id s);
-    [[nodiscard]] slot_id take_page(std::uint32_t group, std::uint32_t owner);
+    [[nodiscard]] slot_id take_page(std::uint32_t group, std::uint32_t owner, bool spare = false);
     void unmap_l1(std::uint32_t entry);
     [[nodiscard]] bool make_private(request& r, std::uint32_t from, std::uint32_t to);
     void bind_pages(request& r);
@@ -286,9 +287,10 @@ class mover {
         std::uint64_t room = 0;
         std::uint64_t order = 0;
     } l1_failed_;
-    std::uint64_t l1_room_ = 0;   // grows with what `can_grant` may say yes to
-    std::uint64_t l1_order_ = 0;  // grows with changes among ranks of waiters and holders
-    double mean_grant_wait_ = 0;  // seconds
+    std::uint64_t l1_room_ = 0;       // grows with what `can_grant` may say yes to
+    std::uint64_t l1_order_ = 0;      // grows with changes among ranks of waiters and holders
+    std::uint32_t warm_holders_ = 0;  // L1 holders that prewarm: revocable until they have ended
+    double mean_grant_wait_ = 0;      // seconds
     std::uint32_t write_back_slots_ = 0;
     std::uint32_t overdue_fetches_ = 0;  // at the store, and nobody waits for them
     std::uint32_t live_ = 0;

@@ -59,7 +59,9 @@ taken mover::take_copy(std::uint32_t id, copy_op*& out) {
         }
         w->state = want::copying;
         holder.landed.erase(w->index);
-        revocable_.erase(holder.index);
+        if (!holder.prewarm) {
+            revocable_.erase(holder.index);
+        }
         if (!std::exchange(holder.copied_once, true)) {
             holder.report.first_copy = io_.now();
             stats_.l1_idle_slot_seconds += static_cast<double>(holder.slots.size()) *
@@ -148,6 +150,7 @@ void mover::copy_done(copy_op& op) {
         tell_progress(*starter, tell::served);
         maybe_retire(*starter);
     }
+    l1_order_ += warm_holders_ > 0 ? 1 : 0;  // more of what they have can be revoked
     grant_all();
     publish_soon();
 }

@@ -97,7 +97,7 @@ void mover::shorten(request& r, std::uint32_t limit) {
     if (r.settled() || k >= r.plan) {
         return;
     }
-    if (!r.timed_out && options_.on_load_failure == load_failure::fail) {
+    if (!r.timed_out && !r.prewarm && options_.on_load_failure == load_failure::fail) {
         settle(r, event_kind::failed,
                absl::UnavailableError("a cached block could not be loaded; the request may be "
                                       "submitted again, or the pipeline be told to recompute"));
@@ -108,7 +108,7 @@ void mover::shorten(request& r, std::uint32_t limit) {
     if (r.settled() || r.plan != k) {
         return;  // it became shorter still, and that has done the rest
     }
-    if (library_owned() && r.holder && !make_private(r, k, old)) {
+    if (library_owned() && r.holder && !r.prewarm && !make_private(r, k, old)) {
         ungrant(r);
         if (r.timed_out) {
             set_plan(r, 0);
@@ -146,6 +146,13 @@ taken mover::take_fetch(std::uint32_t id, fetch_op*& out) {
     block_ref& ref = r.refs()[index];
     block_entry& e = table_[ref.entry];
     const slot_id s = acquire_l2(r, index);
+    if (s == no_slot && r.prewarm && !library_owned()) {
+        // What it has already is all that it could wait for.
+        for (; index != block_set::none; index = r.fetches.first()) {
+            lose_ref(r, r.refs()[index]);
+        }
+        return taken::nothing;
+    }
     if (s == no_slot) {
         want_soon(r, true);
         // Whoever is ranked behind may take no more than this one, unless it holds L1.

@@ -24,7 +24,7 @@ slot_id mover::acquire_idle_l2(const request& r, std::uint32_t index) {
 
 slot_id mover::acquire_l2(request& r, std::uint32_t index) {
     slot_id s = acquire_idle_l2(r, index);
-    if (s == no_slot && (s = steal_l2(r)) != no_slot) {
+    if (s == no_slot && !r.prewarm && (s = steal_l2(r)) != no_slot) {
         evict_l2(s);
         l2_.reuse(s, r.refs()[index].entry);
     }
@@ -43,7 +43,7 @@ bool mover::may_take(const request& taker, std::uint32_t entry) {
             continue;
         }
         ++waiters;
-        if (other.holder || &other == &taker ||
+        if ((other.holder && !other.prewarm) || &other == &taker ||
             (!taker.holder && !(key_of(taker, rank_fetch) < key_of(other, rank_fetch)))) {
             return false;
         }
@@ -134,7 +134,7 @@ void mover::l2_room() {
 }
 
 void mover::note_victim(request& r) {
-    if (!r.holder && !r.landed.empty() && !r.settled()) {
+    if ((!r.holder || r.prewarm) && !r.landed.empty() && !r.settled()) {
         victims_.set(r.index, key_of(r, rank_fetch));
     } else {
         victims_.erase(r.index);

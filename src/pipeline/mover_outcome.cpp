@@ -100,7 +100,7 @@ void mover::settle(request& r, event_kind kind, absl::Status status) {
         }
         victims_.erase(r.index);
     }
-    if (!good) {
+    if (!good || r.prewarm) {
         r.released = true;
         if (r.holder && !r.job_running) {
             ungrant(r);
@@ -109,7 +109,7 @@ void mover::settle(request& r, event_kind kind, absl::Status status) {
     const bool busy = r.draining > 0 || r.job_running;
     r.quiesce_owed = busy;
     ++stats_.outcomes;
-    const bool offered = good && options_.compute == nullptr;
+    const bool offered = good && options_.compute == nullptr && !r.prewarm;
     if (offered) {
         r.pages_known.store(true, std::memory_order_release);
     }

@@ -43,8 +43,12 @@ void mover::consider_wants() {
     now.swap(wants_.requests);
     for (const auto& [index, epoch] : now) {
         request* const r = starter_of(index, epoch);
-        if (r != nullptr && !r->wants_l1 && !r->holder && r->at == phase::loading &&
-            wants_now(*r)) {
+        if (r == nullptr || r->wants_l1 || r->holder || r->at != phase::loading || !wants_now(*r)) {
+            continue;
+        }
+        if (r->prewarm && !library_owned()) {
+            check_warm(*r);
+        } else {
             want_l1(*r);
         }
     }
@@ -56,6 +60,9 @@ void mover::consider_wants() {
 }
 
 bool mover::wants_now(const request& r) const {
+    if (r.prewarm && !library_owned()) {
+        return r.fetching == 0;  // it ends in L2
+    }
     const bool bound_early = !r.slots.empty();  // the engine's pages are of no use to others now
     if (r.fetching == 0 || r.fetch_stuck || bound_early) {
         return true;
@@ -118,7 +125,10 @@ void mover::grant_all() {
             l1_failed_ = attempt;
             break;
         }
-        grant(r);
+        if (!grant(r)) {
+            l1_failed_ = {r.index, l1_room_, l1_order_};
+            break;
+        }
     }
     granting_ = false;
 }
@@ -136,7 +146,7 @@ bool mover::can_grant(request& r) {
                 } else if (l1_[g].users(s) == 0 && l1_[g].transfers(s) == 0) {
                     ++shared_cold;
                 }
-            } else if (i >= r.plan) {
+            } else if (i >= r.plan && !r.prewarm) {
                 ++fresh;
             }
         }
@@ -149,6 +159,9 @@ bool mover::can_grant(request& r) {
 
 bool mover::revoke_for(request& r) {
     constexpr std::uint8_t at_most = 4;  // per request, so that no policy can make it starve
+    if (r.prewarm) {
+        return false;
+    }
     std::vector<std::uint32_t> chosen;
     std::vector<std::uint64_t> room;  // by group, if the chosen give back what they have
     bool enough = false;
@@ -158,7 +171,7 @@ bool mover::revoke_for(request& r) {
             break;
         }
         revocable_.pop();
-        if (worst.revoked >= at_most) {
+        if (worst.revoked >= at_most && !worst.prewarm) {
             continue;
         }
         chosen.push_back(worst.index);
@@ -180,7 +193,7 @@ bool mover::revoke_for(request& r) {
             revocable_.set(index, key_of(victim, rank_copy));
             continue;
         }
-        ++victim.revoked;
+        victim.revoked = static_cast<std::uint8_t>(victim.revoked + (victim.prewarm ? 0 : 1));
         ++stats_.revocations;
         ungrant(victim);
         want_l1(victim);
@@ -188,7 +201,8 @@ bool mover::revoke_for(request& r) {
     return enough && can_grant(r);
 }
 
-void mover::grant(request& r) {
+// False: one that prewarms found less than there was, and waits on.
+bool mover::grant(request& r) {
     l1_queue_.erase(r.index);
     r.slots.assign(std::size_t{groups()} * r.per_group, no_slot);
     // Shared pages first, so that making room for the others does not evict them.
@@ -206,7 +220,7 @@ void mover::grant(request& r) {
         for (std::uint32_t i = 0; i < r.per_group; ++i) {
             block_ref* ref = i < r.blocks ? &r.refs()[g * r.blocks + i] : nullptr;
             const bool load = ref != nullptr && is_waiting(ref->state);
-            if (page(r, g, i) != no_slot || (!load && i < r.plan)) {
+            if (page(r, g, i) != no_slot || (!load && (i < r.plan || r.prewarm))) {
                 continue;
             }
             if (load && table_[ref->entry].l1_slot != no_slot) {
@@ -215,7 +229,15 @@ void mover::grant(request& r) {
                 page(r, g, i) = table_[ref->entry].l1_slot;
                 continue;
             }
-            const slot_id s = take_page(g, load ? ref->entry : slot_pool::no_owner);
+            const slot_id s = take_page(g, load ? ref->entry : slot_pool::no_owner, r.prewarm);
+            if (s == no_slot) {
+                for (std::size_t n = 0; n < r.slots.size(); ++n) {
+                    give_back_page(static_cast<std::uint32_t>(n / r.per_group), r.slots[n]);
+                }
+                r.slots.clear();
+                l1_queue_.set(r.index, key_of(r, rank_copy));
+                return false;
+            }
             page(r, g, i) = s;
             if (load) {
                 table_[ref->entry].l1_slot = s;
@@ -224,6 +246,7 @@ void mover::grant(request& r) {
         }
     }
     granted(r);
+    return true;
 }
 
 void mover::granted(request& r) {
@@ -231,11 +254,12 @@ void mover::granted(request& r) {
     r.holder = true;
     r.copied_once = false;
     r.report.granted = io_.now();
-    if (r.wanted_at != never) {
+    warm_holders_ += r.prewarm ? 1 : 0;
+    if (r.wanted_at != never && !r.prewarm) {
         const double waited = to_seconds(io_.now() - r.wanted_at);
         mean_grant_wait_ += 0.1 * (waited - mean_grant_wait_);
     }
-    victims_.erase(r.index);
+    note_victim(r);
     if (library_owned()) {
         revocable_.set(r.index, key_of(r, rank_copy));
     }
@@ -266,6 +290,7 @@ void mover::ungrant(request& r) {
         stats_.l1_idle_slot_seconds +=
             static_cast<double>(r.slots.size()) * to_seconds(io_.now() - r.report.granted);
     }
+    warm_holders_ -= r.holder && r.prewarm ? 1 : 0;
     r.holder = false;
     revocable_.erase(r.index);
     if (library_owned()) {
@@ -303,11 +328,21 @@ void mover::ungrant(request& r) {
 
 // ---- pages
 
-slot_id mover::take_page(std::uint32_t group, std::uint32_t owner) {
+// `spare`: only one that no request counts on. What one counts on has been used just now, as far
+// as eviction goes.
+slot_id mover::take_page(std::uint32_t group, std::uint32_t owner, bool spare) {
     slot_pool& pool = l1_[group];
     slot_id s = pool.acquire(owner);
     if (s == no_slot) {
         s = pool.victim();
+        for (std::uint32_t left = pool.cold();
+             spare && s != no_slot && table_[pool.owner(s)].waiters != nullptr; s = pool.victim()) {
+            if (left-- == 0) {
+                return no_slot;
+            }
+            pool.retain(s);
+            pool.release(s);
+        }
         if (s != no_slot) {
             const std::uint32_t old = pool.owner(s);
             pool.reuse(s, owner);

@@ -112,14 +112,20 @@ absl::Status check_options(const pipeline_options& o) {
 
 absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const request_spec& spec) {
     const std::size_t groups = o.l1->groups().size();
-    if (spec.prompt_tokens == 0) {
+    if (spec.prompt_tokens == 0 && !spec.prewarm) {
         return invalid("submit: prompt_tokens is 0");
     }
     if (absl::Status s = check_keys("submit", spec.keys, groups); !s.ok()) {
         return s;
     }
     const std::uint64_t blocks = spec.keys.size() / groups;
-    if (blocks * o.block_tokens > spec.prompt_tokens) {
+    if (spec.prewarm && blocks == 0) {
+        return invalid("submit: there is nothing to prewarm; name blocks");
+    }
+    if (spec.application != app_handle{} && o.applications == nullptr) {
+        return invalid("submit: an application is named, but none are tracked here (applications)");
+    }
+    if (blocks * o.block_tokens > spec.prompt_tokens && !spec.prewarm) {
         return invalid("submit: {} blocks of {} tokens are more than the prompt's {} tokens",
                        blocks, o.block_tokens, spec.prompt_tokens);
     }
@@ -140,11 +146,12 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
     }
     const std::uint64_t for_prompt =
         spec.prompt_tokens / o.block_tokens + (spec.prompt_tokens % o.block_tokens != 0 ? 1 : 0);
-    if (spec.pages != 0 && spec.pages < for_prompt) {
+    if (spec.pages != 0 && spec.pages < for_prompt && !spec.prewarm) {
         return invalid("submit: {} pages, but the prompt alone takes {}", spec.pages, for_prompt);
     }
-    const std::uint64_t pages = spec.pages != 0 ? spec.pages : for_prompt;
-    for (std::size_t g = 0; g < groups; ++g) {
+    const std::uint64_t pages = spec.prewarm ? blocks : spec.pages != 0 ? spec.pages : for_prompt;
+    const bool takes_pages = !spec.prewarm || o.owner == l1_owner::library;
+    for (std::size_t g = 0; takes_pages && g < groups; ++g) {
         if (pages > o.l1->slots(g)) {
             return absl::OutOfRangeError(
                 fmt::format("submit: {} pages can never fit into the {} slots of group {}", pages,
@@ -152,7 +159,8 @@ absl::StatusOr<request_shape> check_spec(const pipeline_options& o, const reques
         }
     }
     const std::uint64_t loadable =
-        spec.prompt_tokens > spec.min_query_tokens
+        spec.prewarm ? blocks
+        : spec.prompt_tokens > spec.min_query_tokens
             ? (spec.prompt_tokens - spec.min_query_tokens) / o.block_tokens
             : 0;
     return request_shape{static_cast<std::uint32_t>(blocks), static_cast<std::uint32_t>(pages),

@@ -15,6 +15,7 @@
 #include <sluice/base/status.hpp>
 #include <sluice/coro/thread_loop.hpp>
 #include <sluice/cost/linear_cost_model.hpp>
+#include <sluice/demand/app_tracker.hpp>
 #include <sluice/device/device.hpp>
 #include <sluice/sched/policy_registry.hpp>
 #include <sluice/stage/block_stage.hpp>
@@ -22,6 +23,7 @@
 
 #include "control.hpp"
 #include "event_queue.hpp"
+#include "metrics_text.hpp"
 #include "mover.hpp"
 #include "options_check.hpp"
 #include "rank_key.hpp"
@@ -54,6 +56,7 @@ class pipeline::impl {
     void begin_close();
     [[nodiscard]] bool closed() const noexcept;
     [[nodiscard]] pipeline_stats stats() const;
+    [[nodiscard]] std::string metrics_text() const;
 
     detail::event_queue events;
 
@@ -87,6 +90,8 @@ class pipeline::impl {
             "the handle names no live request: it was released, or never "
             "submitted here");
     }
+    /// Of a live application, any thread.
+    [[nodiscard]] absl::StatusOr<time_point> deadline_of(app_handle a) const;
     bool buried(request& r);
     void close_on_io();
     void maybe_leave();
@@ -171,6 +176,11 @@ absl::Status pipeline::impl::open() {
     mover_.emplace(options_, *io, *control, events, l2_.first(options_.l2_bytes / stride * stride),
                    stride, std::move(options_.l2_eviction));
     control_.emplace(options_, *options_.policy, *options_.cost, *control, *mover_);
+    if (const absl::Status started = control_->start(); !started.ok()) {
+        control_.reset();
+        mover_.reset();
+        return annotate(started, "pipeline: applications");
+    }
     to_io_ = {io, &*mover_, &detail::mover::look};
     to_control_ = {control, &*control_, &detail::control::look};
     mover_->on_buried = [this](request& r) { return buried(r); };
@@ -213,6 +223,7 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     const time_point now = options_.control->now();
     detail::compact_array<block_key> keys;
     keys.assign(spec.keys);
+    const absl::StatusOr<time_point> application_deadline = deadline_of(spec.application);
     const std::scoped_lock lock(mutex_);
     const absl::StatusOr<request*> fresh = take_request();
     if (!fresh.ok()) {
@@ -230,7 +241,26 @@ absl::StatusOr<request_handle> pipeline::impl::submit(const request_spec& spec) 
     r.rank_told = spec.rank.value;
     r.tier_told = spec.rank.tier;
     detail::describe(spec, now, r.view);
+    if (application_deadline.ok()) {
+        r.view.application = spec.application;
+        r.view.deadline = std::min(r.view.deadline, *application_deadline);
+    }
+    if (spec.prewarm) {
+        r.prewarm = r.view.prewarm = true;
+        r.view.prompt_tokens = std::uint64_t{r.blocks} * options_.block_tokens;
+        r.write_back = false;
+        for (std::atomic<std::uint64_t>& rank : r.ranks) {
+            rank.store(detail::unranked(rank_tier::background), std::memory_order_relaxed);
+        }
+    }
     return begin(r);
+}
+
+absl::StatusOr<time_point> pipeline::impl::deadline_of(app_handle a) const {
+    if (options_.applications == nullptr || a == app_handle{}) {
+        return absl::NotFoundError("no application");
+    }
+    return options_.applications->deadline(a);
 }
 
 absl::StatusOr<request_handle> pipeline::impl::store_blocks(std::span<const block_key> keys,
@@ -309,6 +339,9 @@ absl::Status pipeline::impl::bind(request_handle h, std::span<const slot_id> pag
         return stale();
     }
     SLUICE_RETURN_IF_ERROR(detail::check_pages("bind", *options_.l1, r->per_group, pages));
+    if (r->prewarm) {
+        return absl::FailedPreconditionError("bind: a request that prewarms takes no pages");
+    }
     if (r->has_bound) {
         return absl::FailedPreconditionError("bind: the request has its pages already");
     }
@@ -505,7 +538,10 @@ void pipeline::impl::maybe_leave() {
 }
 
 void pipeline::impl::leave_control() {
-    control_->stop();
+    if (!control_->stop()) {
+        options_.control->post(leave_control_);  // behind what is posted yet
+        return;
+    }
     options_.io->post(leave_io_);
 }
 
@@ -530,6 +566,10 @@ pipeline_stats pipeline::impl::stats() const {
     s.submitted = submitted_;
     s.live_requests = live_count_;
     return s;
+}
+
+std::string pipeline::impl::metrics_text() const {
+    return detail::metrics_text(stats(), options_.applications);
 }
 
 // ---- pipeline
@@ -586,5 +626,6 @@ request_handle pipeline::next_ready() { return impl_->events.take(); }
 void pipeline::begin_close() { impl_->begin_close(); }
 bool pipeline::closed() const noexcept { return impl_->closed(); }
 pipeline_stats pipeline::stats() const { return impl_->stats(); }
+std::string pipeline::metrics_text() const { return impl_->metrics_text(); }
 
 }  // namespace sluice

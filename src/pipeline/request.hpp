@@ -85,8 +85,8 @@ enum class phase : std::uint8_t {
 
 /// The rank of a request that the policy has not ranked yet: behind those that it has, except for
 /// the hopeless; among themselves they go in arrival order.
-[[nodiscard]] inline std::uint64_t unranked() noexcept {
-    return pack_rank(std::numeric_limits<double>::infinity());
+[[nodiscard]] inline std::uint64_t unranked(rank_tier tier = rank_tier::normal) noexcept {
+    return pack_rank({std::numeric_limits<double>::infinity(), tier});
 }
 
 /// One ranked stage of a request as published by control.
@@ -163,6 +163,7 @@ struct request {
     bool write_back = true;
     bool tell_lookup = false;
     bool storing = false;  ///< nothing is loaded or computed: its blocks are only to be stored
+    bool prewarm = false;  ///< nothing is computed, and its pages are given back: as the view's
     duration load_timeout{0};
 
     // --- Signals between the loops.
@@ -237,6 +238,8 @@ struct request {
     std::uint64_t planned_copy = 0;
     float compute_seconds_told = 0;  ///< by the engine, with tell::engine_computed
     std::uint32_t told = 0;          ///< signals from io not yet seen by the request's task
+    request* next_of_app = nullptr;  ///< the ring of those of its application that are ranked
+    request* previous_of_app = nullptr;
     std::coroutine_handle<> awaiting;
 
     /// Makes a finished request a fresh one, under a new epoch.

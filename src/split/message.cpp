@@ -22,7 +22,7 @@ namespace {
 // A message: magic, version, planner, its own fields, and a checksum of all before it.
 constexpr std::uint32_t plan_magic = 0x6e6c7073;    // "spln"
 constexpr std::uint32_t report_magic = 0x74707273;  // "srpt"
-constexpr std::uint8_t version = 1;
+constexpr std::uint8_t version = 2;
 constexpr std::size_t checksum_bytes = 8;
 constexpr std::size_t most_items = std::size_t{1} << 24;
 constexpr std::size_t most_text = 512;
@@ -43,7 +43,7 @@ constexpr auto each_page = [](auto& io, auto& page) { io.number("pages", page); 
 template <class Io, class Rank>
 void rank_fields(Io& io, Rank& rank) {
     io.real("rank", rank.value);
-    io.choice("tier", rank.tier, rank_tier::hopeless);
+    io.choice("tier", rank.tier, rank_tier::background);
 }
 
 template <class Io, class Real>
@@ -74,6 +74,7 @@ void fields(Io& io, M& m) {
         io.number("tenant", m.tenant);
         io.real("tenant_weight", m.tenant_weight);
         io.flag("write_back", m.write_back);
+        io.flag("prewarm", m.prewarm);
     }
     if (m.what == kind::submit || m.what == kind::rank) {
         rank_fields(io, m.rank);

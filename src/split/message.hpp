@@ -50,6 +50,7 @@ struct order {
     std::uint32_t tenant = 0;  ///< tenants share where the bytes are moved
     double tenant_weight = 1;
     bool write_back = true;
+    bool prewarm = false;
     ///@}
     std::vector<slot_id> pages;  ///< store, bind
     rank_value rank;             ///< submit, rank

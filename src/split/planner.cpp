@@ -12,10 +12,12 @@
 #include <fmt/format.h>
 
 #include <sluice/base/status.hpp>
+#include <sluice/demand/app_tracker.hpp>
 #include <sluice/sched/ready_queue.hpp>
 
 #include "../pipeline/metrics_text.hpp"
 #include "../pipeline/options_check.hpp"
+#include "planner_apps.hpp"
 #include "planner_entry.hpp"
 
 namespace sluice::split {
@@ -72,13 +74,13 @@ absl::StatusOr<std::unique_ptr<planner>> planner::create(planner_options options
     p->checks_.l1 = &*p->l1_;
     p->checks_.block_tokens = p->options_.block_tokens;
     p->checks_.owner = l1_owner::engine;
+    p->checks_.applications = p->options_.applications;
     p->generation_ = p->options_.cost->generation();
+    SLUICE_RETURN_IF_ERROR(annotate(p->take_applications(), "planner: applications"));
     return p;
 }
 
 planner::planner(planner_options options) : options_(std::move(options)), id_(some_number()) {}
-
-planner::~planner() = default;
 
 const planner::entry* planner::find(request_handle h) const noexcept {
     if (h.index >= entries_.size()) {
@@ -139,23 +141,38 @@ absl::StatusOr<request_handle> planner::submit(const request_spec& spec) {
         return shape.status();
     }
     const time_point now = options_.now();
+    absl::StatusOr<time_point> application_deadline = absl::NotFoundError("none");
+    if (spec.application != app_handle{}) {
+        application_deadline = options_.applications->deadline(spec.application);
+    }
     const std::scoped_lock lock(mutex_);
     const absl::StatusOr<entry*> fresh = take_entry();
     if (!fresh.ok()) {
         return fresh.status();
     }
     entry& e = **fresh;
-    e.write_back = spec.write_back;
+    e.write_back = spec.write_back && !spec.prewarm;
     e.tell_lookup = spec.tell_lookup;
     e.blocks = shape->blocks;
     e.per_group = shape->per_group;
     e.resident = std::min(spec.resident_blocks, shape->blocks);
     e.max_load = std::min(spec.max_load_blocks, shape->loadable);
     sluice::detail::describe(spec, now, e.view);
+    if (application_deadline.ok()) {
+        e.view.application = spec.application;
+        e.view.deadline = std::min(e.view.deadline, *application_deadline);
+    }
+    if (spec.prewarm) {
+        e.view.prewarm = true;
+        e.view.prompt_tokens = std::uint64_t{e.blocks} * options_.block_tokens;
+        e.compute_rank =
+            pack_rank({std::numeric_limits<double>::infinity(), rank_tier::background});
+    }
     e.story.arrival = e.view.arrival;
     order& o = tell(e, order::kind::submit);
     o.keys.assign(spec.keys.begin(), spec.keys.end());
-    o.prompt_tokens = spec.prompt_tokens;
+    o.prompt_tokens = e.view.prompt_tokens;
+    o.prewarm = spec.prewarm;
     o.pages_per_group = shape->per_group;
     o.resident_blocks = e.resident;
     o.max_load_blocks = spec.max_load_blocks;
@@ -163,9 +180,10 @@ absl::StatusOr<request_handle> planner::submit(const request_spec& spec) {
     o.load_timeout_ns = static_cast<std::uint64_t>(spec.load_timeout.count());
     o.tenant = spec.tenant;
     o.tenant_weight = spec.tenant_weight;
-    o.write_back = spec.write_back;
+    o.write_back = e.write_back;
     // Behind all that are ranked, and among those by arrival, until the policy has ranked it.
-    o.rank = {std::numeric_limits<double>::infinity(), rank_tier::normal};
+    o.rank = {std::numeric_limits<double>::infinity(),
+              spec.prewarm ? rank_tier::background : rank_tier::normal};
     note(e, news::kind::submitted);
     return e.handle();
 }
@@ -198,6 +216,9 @@ absl::Status planner::bind(request_handle h, std::span<const slot_id> pages) {
         return stale();
     }
     SLUICE_RETURN_IF_ERROR(sluice::detail::check_pages("bind", *l1_, e->per_group, pages));
+    if (e->view.prewarm) {
+        return absl::FailedPreconditionError("bind: a request that prewarms takes no pages");
+    }
     if (!e->pages.empty() || e->storing) {
         return absl::FailedPreconditionError("bind: the request has its pages already");
     }
@@ -387,6 +408,8 @@ pipeline_stats planner::stats() const {
     return s;
 }
 
-std::string planner::metrics_text() const { return sluice::detail::metrics_text(stats()); }
+std::string planner::metrics_text() const {
+    return sluice::detail::metrics_text(stats(), options_.applications);
+}
 
 }  // namespace sluice::split

@@ -35,6 +35,8 @@ struct planner_options {
     std::unique_ptr<class policy> policy;
     std::unique_ptr<class cost_model> cost;
     std::function<time_point()> now;  ///< any thread
+    /// Whose applications the requests are parts of; outlives the planner. Null: of none.
+    demand::app_tracker* applications = nullptr;
 };
 
 /// A scheduler's side: it is used like a pipeline, decides like one, and moves nothing. What it
@@ -98,8 +100,11 @@ class planner {
     };
     /// The policy's turn: one at a time, and not inside another.
     class turn;
+    /// Ranks applications, in turns.
+    class app_ranks;
 
     explicit planner(planner_options options);
+    absl::Status take_applications();
 
     // Under the lock.
     [[nodiscard]] entry* find(request_handle h) noexcept;
@@ -135,6 +140,11 @@ class planner {
                                         std::uint64_t loaded_blocks) const noexcept;
     /// Requests that wait for their outcome and are ranked.
     [[nodiscard]] std::vector<request_handle> ranked() const;
+    // planner_apps.cpp: the same, of applications
+    void rank_applications(time_point now);
+    void admit_to_application(const request_view& noted);
+    void leave_application(const request_view& noted);
+    void application_ranked(app_handle a, rank_value rank);
 
     const planner_options options_;
     std::optional<layout> l1_;  // as many groups and pages, and no memory
@@ -146,6 +156,7 @@ class planner {
     std::uint64_t generation_ = 0;          // of the cost model; of the turn, as what follows
     time_point next_interval_ = never;
     indexed_heap<time_point::rep> changes_;  // when a rank changes by itself
+    std::unique_ptr<app_ranks> applications_;
 
     mutable std::mutex mutex_;   // guards what follows
     std::deque<entry> entries_;  // by index

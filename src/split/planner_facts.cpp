@@ -89,7 +89,12 @@ void planner::settle(entry& e, event_kind kind, std::uint32_t blocks, bool busy,
     e.story.loaded_blocks = blocks;
     e.story.loaded = good ? options_.now() : never;
     ++stats_.outcomes;
-    if (!good || e.released) {
+    if (e.view.prewarm && good) {
+        ++stats_.prewarm_requests;
+        stats_.prewarmed_blocks +=
+            std::uint64_t{options_.groups} * (blocks - std::min(blocks, e.resident));
+    }
+    if (!good || e.released || e.view.prewarm) {
         e.released = true;
         tell_once(e, order::kind::release, e.release_told);
     } else {

@@ -141,7 +141,9 @@ void planner::think() {
             rerank(h);
         }
     }
-    rerank_due(options_.now());
+    const time_point now = options_.now();
+    rank_applications(now);
+    rerank_due(now);
 }
 
 void planner::tell_policy(const news& n) {
@@ -151,6 +153,7 @@ void planner::tell_policy(const news& n) {
     case news::kind::submitted: order.submitted(n.view, now); break;
     case news::kind::looked_up:
         predict(n.view.id);
+        admit_to_application(n.view);
         rerank(n.view.id);  // it may have been loaded since
         break;
     case news::kind::ranked:
@@ -168,6 +171,7 @@ void planner::tell_policy(const news& n) {
             }
         }
         order.done(v, now);
+        leave_application(v);
         observe_load(n);
         break;
     }
@@ -245,7 +249,7 @@ void planner::predict(request_handle h) {
     v.load_tokens = plan * options_.block_tokens;
     v.predicted.fetch = moves ? predict(stage_id::fetch, fetched(loads * options_.block_bytes)) : 0;
     v.predicted.copy = moves ? predict(stage_id::copy, copied(loads)) : 0;
-    v.predicted.compute = predict(stage_id::compute, computed(v, plan));
+    v.predicted.compute = v.prewarm ? 0 : predict(stage_id::compute, computed(v, plan));
     const std::scoped_lock lock(mutex_);
     if (entry* const e = find(h); e != nullptr) {
         e->view.load_tokens = v.load_tokens;

@@ -132,6 +132,7 @@ void worker::begin(const order& o) {
     spec.tenant = o.tenant;
     spec.tenant_weight = o.tenant_weight;
     spec.write_back = o.write_back;
+    spec.prewarm = o.prewarm;
     spec.rank = o.rank;
     spec.tell_lookup = true;
     spec.user = sluice::detail::pointer_of(o.request);

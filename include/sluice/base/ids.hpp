@@ -15,6 +15,14 @@ struct request_handle {
     friend bool operator==(request_handle, request_handle) = default;
 };
 
+/// Names a live application, as `request_handle` names a request.
+struct app_handle {
+    std::uint32_t index = 0;
+    std::uint32_t epoch = 0;  ///< 0 is never given out
+
+    friend bool operator==(app_handle, app_handle) = default;
+};
+
 /// Names the steps of a request's way. Values from `first_custom` on name stages that users add,
 /// in the order in which a block passes them.
 enum class stage_id : std::uint8_t {
@@ -32,6 +40,13 @@ enum class stage_id : std::uint8_t {
 template <>
 struct std::hash<sluice::request_handle> {
     std::size_t operator()(sluice::request_handle h) const noexcept {
+        return std::hash<std::uint64_t>{}((std::uint64_t{h.epoch} << 32) | h.index);
+    }
+};
+
+template <>
+struct std::hash<sluice::app_handle> {
+    std::size_t operator()(sluice::app_handle h) const noexcept {
         return std::hash<std::uint64_t>{}((std::uint64_t{h.epoch} << 32) | h.index);
     }
 };

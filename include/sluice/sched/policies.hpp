@@ -115,6 +115,13 @@ class policy_wrapper : public policy {
     [[nodiscard]] duration interval() const noexcept override;
     [[nodiscard]] bool ranks_by_service() const noexcept override;
     [[nodiscard]] flow_share flow(const request_view& r) noexcept override;
+    [[nodiscard]] bool ranks_applications() const noexcept override;
+    [[nodiscard]] rank_value rank_application(const demand::application_view& a,
+                                              time_point now) noexcept override;
+    [[nodiscard]] time_point next_application_change(const demand::application_view& a,
+                                                     time_point now) noexcept override;
+    void application_begun(const demand::application_view& a, time_point now) noexcept override;
+    void application_ended(app_handle a, time_point now) noexcept override;
     void submitted(const request_view& r, time_point now) noexcept override;
     void served(const request_view& r, stage_id stage, double seconds) noexcept override;
     void done(const request_view& r, time_point now) noexcept override;

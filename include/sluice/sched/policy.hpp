@@ -6,18 +6,14 @@
 
 #include <sluice/base/clock.hpp>
 #include <sluice/base/ids.hpp>
+#include <sluice/base/rank.hpp>
 #include <sluice/sched/request_view.hpp>
 
 namespace sluice {
 
-/// The place of a request in a stage's queue. Smaller goes first; equals go in arrival order.
-struct rank_value {
-    double value = 0;
-    rank_tier tier = rank_tier::normal;
-
-    // A policy's rank is usually just a number.
-    rank_value(double v = 0, rank_tier t = rank_tier::normal) noexcept : value(v), tier(t) {}
-};
+namespace demand {
+struct application_view;
+}
 
 /// Who pays for service, for policies that share a stage between tenants.
 struct flow_share {
@@ -42,7 +38,8 @@ class policy {
     virtual ~policy() = default;
 
     /// The rank of `r` at a stage. Until it is admitted (lookup is done, and the policy has been
-    /// asked) a request goes behind those that are, by arrival, and `do_rank` is not called.
+    /// asked) a request goes behind those that are, by arrival, and `do_rank` is not called. One
+    /// that prewarms is in the tier `background`, whatever the policy says.
     [[nodiscard]] rank_value rank(const request_view& r, stage_id stage, time_point now) noexcept;
 
     /// Ranks that were not a number.
@@ -67,6 +64,29 @@ class policy {
     /// The tenant that service is charged to. Stages serve flows by start-time fair queueing, and
     /// the rank orders the requests of one flow. The default, one flow, is no sharing at all.
     [[nodiscard]] virtual flow_share flow(const request_view&) noexcept { return {}; }
+
+    /// \name Applications: many requests, and work elsewhere, one after the other
+    /// Where the pipeline has an `app_tracker`. An application is ranked when it begins or ends a
+    /// unit, after it has made progress (at the tracker's interval), and at
+    /// `next_application_change`. The rank goes to all its requests as `application_rank`, and to
+    /// queues outside by `app_tracker::rank`. All requests of one are ranked anew when it changes.
+    ///@{
+
+    /// Whether `do_rank` looks at `application_rank`.
+    [[nodiscard]] virtual bool ranks_applications() const noexcept { return false; }
+    /// The default is by arrival.
+    [[nodiscard]] virtual rank_value rank_application(const demand::application_view& a,
+                                                      time_point now) noexcept;
+    /// As `next_change`, of an application.
+    [[nodiscard]] virtual time_point next_application_change(const demand::application_view&,
+                                                             time_point /*now*/) noexcept {
+        return never;
+    }
+    /// Before its first rank.
+    virtual void application_begun(const demand::application_view&, time_point /*now*/) noexcept {}
+    /// The last call for it.
+    virtual void application_ended(app_handle, time_point /*now*/) noexcept {}
+    ///@}
 
     /// `r` was submitted; it is not admitted yet.
     virtual void submitted(const request_view&, time_point /*now*/) noexcept {}

@@ -22,9 +22,9 @@ namespace sluice {
 /// A dispatcher's queue: the requests that have work at one stage, best first.
 ///
 /// The order: the overdue ones by rank; then L1 holders, normal before hopeless; then the others,
-/// normal before hopeless. Within each of these last four groups the flow with the smallest start
-/// tag goes first, then rank. Equal ranks go in arrival order. With one flow there are no tags to
-/// compare, and it is a plain heap.
+/// normal before hopeless; then the background, L1 holders first. Within each of these last six
+/// groups the flow with the smallest start tag goes first, then rank. Equal ranks go in arrival
+/// order. With one flow there are no tags to compare, and it is a plain heap.
 ///
 /// Flows share the stage by start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996): a flow that
 /// gets work after it had none starts at the virtual time or at the end of what it was charged,
@@ -101,9 +101,9 @@ class ready_queue {
 
  private:
     static constexpr std::uint32_t absent = std::numeric_limits<std::uint32_t>::max();
-    // Holders normal, holders hopeless, others normal, others hopeless. The overdue stand apart:
-    // they go oldest first, whoever pays.
-    static constexpr std::size_t groups = 4;
+    // Holders normal, holders hopeless, others normal, others hopeless, holders background, others
+    // background. The overdue stand apart: they go oldest first, whoever pays.
+    static constexpr std::size_t groups = 6;
     static constexpr std::uint32_t overdue_group = groups;
 
     struct node {
@@ -159,6 +159,7 @@ class ready_queue {
         }
         return nullptr;
     }
+    [[nodiscard]] static std::uint32_t group_of(std::uint32_t tier, bool holder) noexcept;
     [[nodiscard]] heap& heap_of(const item& it) noexcept {
         return it.group() == overdue_group ? overdue_ : flows_[it.slot()].heaps[it.group()];
     }

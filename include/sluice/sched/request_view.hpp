@@ -5,6 +5,7 @@
 
 #include <sluice/base/clock.hpp>
 #include <sluice/base/ids.hpp>
+#include <sluice/base/rank.hpp>
 
 namespace sluice {
 
@@ -21,27 +22,24 @@ struct stage_seconds {
     [[nodiscard]] double alone() const noexcept { return (fetch > copy ? fetch : copy) + compute; }
 };
 
-/// Groups of ranks: every request of an earlier tier goes before all of a later one.
-enum class rank_tier : std::uint8_t {
-    overdue = 0,  ///< has waited too long (the aging wrapper); goes even before L1 holders
-    normal = 1,
-    hopeless = 2,  ///< cannot make its deadline any more (late_last)
-};
-
 /// What a policy may know of a request.
 struct request_view {
     request_handle id;
     void* user = nullptr;  ///< as given at submit
     time_point arrival{};
-    time_point deadline = never;  ///< of the first token
-    std::int32_t priority = 0;    ///< the engine's own; smaller is more urgent
+    /// Of the first token; or of its application, if that is earlier.
+    time_point deadline = never;
+    std::int32_t priority = 0;  ///< the engine's own; smaller is more urgent
     std::uint32_t tenant = 0;
     double tenant_weight = 1;  ///< of that tenant, greater than 0
     double rank = 0;           ///< the engine's own, as submitted or set since; see its tier
     std::uint64_t prompt_tokens = 0;
     std::uint64_t load_tokens = 0;       ///< of those, planned to be loaded
     bool admitted = false;               ///< lookup is done; the times below are known
+    bool prewarm = false;                ///< only loads, for requests to come
     rank_tier tier = rank_tier::normal;  ///< of `rank`
+    app_handle application;              ///< that it is a part of; a default handle: of none
+    rank_value application_rank;         ///< by `policy::rank_application`, if it is part of one
     stage_seconds predicted;             ///< at admission, or at the last change of the plan
     stage_seconds remaining;             ///< of that, what has not been done
     stage_seconds attained;              ///< service received so far
