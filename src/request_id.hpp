@@ -5,13 +5,21 @@
 
 #include <sluice/base/ids.hpp>
 
-// Handles and users of requests as numbers: in the C API, and between a planner and its workers.
+// Handles and users of requests and applications as numbers: in the C API, and between a planner
+// and its workers.
 namespace sluice::detail {
 
 [[nodiscard]] constexpr std::uint64_t id_of(request_handle h) noexcept {
     return (std::uint64_t{h.epoch} << 32) | h.index;
 }
 [[nodiscard]] constexpr request_handle handle_of_id(std::uint64_t id) noexcept {
+    return {static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)};
+}
+
+[[nodiscard]] constexpr std::uint64_t app_id_of(app_handle a) noexcept {
+    return (std::uint64_t{a.epoch} << 32) | a.index;
+}
+[[nodiscard]] constexpr app_handle app_of_id(std::uint64_t id) noexcept {
     return {static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)};
 }
 

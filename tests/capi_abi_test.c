@@ -123,7 +123,7 @@ AT(sluice_batch_result, status, 20);
 AT(sluice_batch_result, succeeded, 24);
 AT(sluice_batch_result, leading, 28);
 
-SIZE(sluice_request_view, 152);
+SIZE(sluice_request_view, 168);
 AT(sluice_request_view, struct_size, 0);
 AT(sluice_request_view, priority, 4);
 AT(sluice_request_view, request, 8);
@@ -145,6 +145,9 @@ AT(sluice_request_view, remaining_compute_s, 120);
 AT(sluice_request_view, attained_fetch_s, 128);
 AT(sluice_request_view, attained_copy_s, 136);
 AT(sluice_request_view, attained_compute_s, 144);
+AT(sluice_request_view, app, 152);
+AT(sluice_request_view, prewarm, 160);
+AT(sluice_request_view, reserved, 164);
 
 SIZE(sluice_policy, 64);
 AT(sluice_policy, struct_size, 0);
@@ -189,7 +192,7 @@ AT(sluice_compute, flags, 4);
 AT(sluice_compute, user, 8);
 AT(sluice_compute, run, 16);
 
-SIZE(sluice_pipeline_options, 184);
+SIZE(sluice_pipeline_options, 192);
 AT(sluice_pipeline_options, struct_size, 0);
 AT(sluice_pipeline_options, flags, 4);
 AT(sluice_pipeline_options, groups, 8);
@@ -218,8 +221,9 @@ AT(sluice_pipeline_options, quarantine_share, 152);
 AT(sluice_pipeline_options, fetch_soft_timeout_ns, 160);
 AT(sluice_pipeline_options, fetch_hard_timeout_ns, 168);
 AT(sluice_pipeline_options, load_timeout_ns, 176);
+AT(sluice_pipeline_options, apps, 184);
 
-SIZE(sluice_request, 104);
+SIZE(sluice_request, 112);
 AT(sluice_request, struct_size, 0);
 AT(sluice_request, flags, 4);
 AT(sluice_request, keys, 8);
@@ -238,6 +242,7 @@ AT(sluice_request, rank, 72);
 AT(sluice_request, arrival_ns, 80);
 AT(sluice_request, deadline_ns, 88);
 AT(sluice_request, load_timeout_ns, 96);
+AT(sluice_request, app, 104);
 
 SIZE(sluice_progress, 48);
 AT(sluice_progress, struct_size, 0);
@@ -282,7 +287,7 @@ AT(sluice_report, attained_compute_s, 128);
 AT(sluice_report, bytes_fetched, 136);
 AT(sluice_report, bytes_deduplicated, 144);
 
-SIZE(sluice_stats, 224);
+SIZE(sluice_stats, 264);
 AT(sluice_stats, struct_size, 0);
 AT(sluice_stats, live_requests, 4);
 AT(sluice_stats, submitted, 8);
@@ -315,8 +320,13 @@ AT(sluice_stats, reserved, 196);
 AT(sluice_stats, fetch_error, 200);
 AT(sluice_stats, copy_error, 208);
 AT(sluice_stats, compute_error, 216);
+AT(sluice_stats, prewarm_requests, 224);
+AT(sluice_stats, prewarmed_blocks, 232);
+AT(sluice_stats, apps_begun, 240);
+AT(sluice_stats, apps_ended, 248);
+AT(sluice_stats, app_events_refused, 256);
 
-SIZE(sluice_planner_options, 80);
+SIZE(sluice_planner_options, 88);
 AT(sluice_planner_options, struct_size, 0);
 AT(sluice_planner_options, flags, 4);
 AT(sluice_planner_options, workers, 8);
@@ -331,6 +341,48 @@ AT(sluice_planner_options, custom_policy, 48);
 AT(sluice_planner_options, cost, 56);
 AT(sluice_planner_options, custom_cost, 64);
 AT(sluice_planner_options, clock, 72);
+AT(sluice_planner_options, apps, 80);
+
+SIZE(sluice_app_options, 48);
+AT(sluice_app_options, struct_size, 0);
+AT(sluice_app_options, flags, 4);
+AT(sluice_app_options, prefill_s, 8);
+AT(sluice_app_options, decode_s, 16);
+AT(sluice_app_options, load_s, 24);
+AT(sluice_app_options, interval_ns, 32);
+AT(sluice_app_options, max_apps, 40);
+AT(sluice_app_options, reserved, 44);
+
+SIZE(sluice_app, 56);
+AT(sluice_app, struct_size, 0);
+AT(sluice_app, flags, 4);
+AT(sluice_app, application, 8);
+AT(sluice_app, user, 16);
+AT(sluice_app, arrival_ns, 24);
+AT(sluice_app, deadline_ns, 32);
+AT(sluice_app, tenant_weight, 40);
+AT(sluice_app, tenant, 48);
+AT(sluice_app, reserved, 52);
+
+SIZE(sluice_unit, 48);
+AT(sluice_unit, struct_size, 0);
+AT(sluice_unit, calls, 4);
+AT(sluice_unit, unit, 8);
+AT(sluice_unit, backend, 16);
+AT(sluice_unit, prompt_tokens, 24);
+AT(sluice_unit, cached_tokens, 32);
+AT(sluice_unit, time_ns, 40);
+
+SIZE(sluice_unit_result, 64);
+AT(sluice_unit_result, struct_size, 0);
+AT(sluice_unit_result, flags, 4);
+AT(sluice_unit_result, prompt_tokens, 8);
+AT(sluice_unit_result, cached_tokens, 16);
+AT(sluice_unit_result, completion_tokens, 24);
+AT(sluice_unit_result, max_prompt_tokens, 32);
+AT(sluice_unit_result, max_completion_tokens, 40);
+AT(sluice_unit_result, seconds, 48);
+AT(sluice_unit_result, time_ns, 56);
 
 IS(SLUICE_OK, 0);
 IS(SLUICE_PENDING, 1);
@@ -372,6 +424,9 @@ IS(SLUICE_RESERVE_JUST_IN_TIME, 1);
 IS(SLUICE_RESERVE_LATE, 2);
 IS(SLUICE_REQUEST_NO_WRITE_BACK, 1);
 IS(SLUICE_REQUEST_TELL_LOOKUP, 2);
+IS(SLUICE_REQUEST_PREWARM, 4);
+IS(SLUICE_APPS_NO_LEARNING, 1);
+IS(SLUICE_APP_INCOMPLETE, 1);
 IS(SLUICE_EVENT_WANT_PAGES, 0);
 IS(SLUICE_EVENT_LOADED, 1);
 IS(SLUICE_EVENT_READY, 2);
@@ -424,6 +479,10 @@ int main(void) {
     CHECK_INIT(sluice_report, SLUICE_REPORT_INIT);
     CHECK_INIT(sluice_stats, SLUICE_STATS_INIT);
     CHECK_INIT(sluice_planner_options, SLUICE_PLANNER_OPTIONS_INIT);
+    CHECK_INIT(sluice_app_options, SLUICE_APP_OPTIONS_INIT);
+    CHECK_INIT(sluice_app, SLUICE_APP_INIT);
+    CHECK_INIT(sluice_unit, SLUICE_UNIT_INIT);
+    CHECK_INIT(sluice_unit_result, SLUICE_UNIT_RESULT_INIT);
     if (sluice_api_version() != SLUICE_API_VERSION) {
         printf("the header's API version is %u, the library's %u\n", (unsigned)SLUICE_API_VERSION,
                (unsigned)sluice_api_version());

@@ -106,6 +106,9 @@ typedef struct sluice_pipeline sluice_pipeline; /**< see \ref c_pipeline and \re
 /** A submitted request of one pipeline; holds an epoch, so a stale one is recognised. 0: none. */
 typedef uint64_t sluice_request_id;
 
+/** A live application of one pipeline, with an epoch as well: \ref c_apps. 0: none. */
+typedef uint64_t sluice_app_id;
+
 /** An operation that a callback of yours carries out. 0: none. */
 typedef uint64_t sluice_op;
 
@@ -457,6 +460,9 @@ typedef struct sluice_request_view {
     double predicted_fetch_s, predicted_copy_s, predicted_compute_s;
     double remaining_fetch_s, remaining_copy_s, remaining_compute_s;
     double attained_fetch_s, attained_copy_s, attained_compute_s;
+    sluice_app_id app; /**< that it is a part of; 0: of none */
+    uint32_t prewarm;  /**< 1: it only loads, and goes behind all others whatever its rank */
+    uint32_t reserved;
 } sluice_request_view;
 
 /** An order of yours. Called on one thread (the pipeline's control thread, or its loop); may be
@@ -589,11 +595,12 @@ typedef struct sluice_pipeline_options {
     uint64_t fetch_soft_timeout_ns; /**< of a block; 0: the larger of 250 ms and 4 x predicted */
     uint64_t fetch_hard_timeout_ns; /**< 0: 10 s */
     uint64_t load_timeout_ns;       /**< of a request, unless it has its own; 0: none */
+    const struct sluice_app_options* apps; /**< NULL: all zero */
 } sluice_pipeline_options;
 #define SLUICE_PIPELINE_OPTIONS_INIT                                                               \
     {                                                                                              \
         (uint32_t)sizeof(sluice_pipeline_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                        \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                     \
     }
 
 /**
@@ -622,6 +629,13 @@ SLUICE_API sluice_status sluice_pipeline_close(sluice_pipeline* pipeline) SLUICE
 
 #define SLUICE_REQUEST_NO_WRITE_BACK 1u /**< computed blocks are not stored */
 #define SLUICE_REQUEST_TELL_LOOKUP 2u   /**< send SLUICE_EVENT_LOOKED_UP */
+/** Nobody waits for it: its blocks are brought near for requests to come, and it ends
+   SLUICE_EVENT_READY, also if the library drives. The library's L1: to there, where they stay as
+   long as nobody needs the room; the engine's: to L2, and no pages are asked for. It takes what is
+   idle only, behind everything else, and gives it up to anybody who needs it. Nothing is computed:
+   prompt_tokens, pages and min_query_tokens mean nothing. Its outcome is its last event, without
+   sluice_release; sluice_next_ready does not know it. */
+#define SLUICE_REQUEST_PREWARM 4u
 
 /** What sluice_submit() is told. */
 typedef struct sluice_request {
@@ -646,9 +660,12 @@ typedef struct sluice_request {
     uint64_t arrival_ns;      /**< 0: now */
     uint64_t deadline_ns;     /**< of the first token; 0: none */
     uint64_t load_timeout_ns; /**< after which it keeps what has arrived; 0: the pipeline's */
+    /** That it is a part of: its rank and deadline are the request's too. One that has ended is as
+       0. */
+    sluice_app_id app;
 } sluice_request;
 #define SLUICE_REQUEST_INIT \
-    { (uint32_t)sizeof(sluice_request), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { (uint32_t)sizeof(sluice_request), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Starts a request: lookup and loading to L2 begin at once, before it has pages. Its id is live
@@ -854,11 +871,15 @@ typedef struct sluice_stats {
     uint32_t reserved;
     /** Mean relative errors of predictions, |predicted - actual| / actual. */
     double fetch_error, copy_error, compute_error;
+    uint64_t prewarm_requests; /**< that have had their outcome */
+    uint64_t prewarmed_blocks; /**< over all groups, that were there when they ended */
+    uint64_t apps_begun, apps_ended;
+    uint64_t app_events_refused; /**< of those that have ended, out of order, or impossible */
 } sluice_stats;
 #define SLUICE_STATS_INIT                                                                        \
     {                                                                                            \
         (uint32_t)sizeof(sluice_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                   \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                    \
     }
 
 /** Set out->struct_size; as many bytes are written. Counts may lag behind the events of one turn.
@@ -910,10 +931,11 @@ typedef struct sluice_planner_options {
     const sluice_policy* custom_policy;
     const char* cost;
     const sluice_cost_model* custom_cost;
-    const sluice_clock* clock; /**< NULL: CLOCK_MONOTONIC; copied */
+    const sluice_clock* clock;             /**< NULL: CLOCK_MONOTONIC; copied */
+    const struct sluice_app_options* apps; /**< NULL: all zero */
 } sluice_planner_options;
 #define SLUICE_PLANNER_OPTIONS_INIT \
-    { (uint32_t)sizeof(sluice_planner_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { (uint32_t)sizeof(sluice_planner_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** Makes a planner; the workers' L1 is engine-owned and the engine drives.
     @return as for a pipeline. */
@@ -969,6 +991,127 @@ SLUICE_API sluice_status sluice_report_merge(const void* const* reports, const u
  */
 SLUICE_API sluice_status sluice_report_import(sluice_pipeline* planner, const void* report,
                                               uint64_t bytes) SLUICE_NOEXCEPT;
+
+/** @} */
+
+/**
+ * @defgroup c_apps Applications: many requests, and work elsewhere, one after the other
+ *
+ * An agent or a chain is a run of *units*: one model call, or several side by side, or a tool. The
+ * engine, or what stands before it, reports when a run and its units begin and end; the pipeline
+ * expects of a run what others of its class have needed, and the policies "gittins", "mean_srpt",
+ * "app_lstf", "app_fifo", "las" and "vtc" make one order of all runs. Requests name their run in
+ * sluice_request; sluice_app_rank serves queues outside. At a planner (\ref c_split) as at a
+ * pipeline: ranks are worked out in sluice_plan_export there.
+ *
+ * An event that cannot be (of a run that has ended: SLUICE_E_NOT_FOUND; out of order:
+ * SLUICE_E_FAILED_PRECONDITION; impossible numbers: SLUICE_E_INVALID_ARGUMENT) is refused, counted,
+ * and changes nothing, but that less is expected to be known of its run. Strings are
+ * NUL-terminated, of 1 to 256 bytes.
+ * @{
+ */
+
+#define SLUICE_APPS_NO_LEARNING 1u /**< runs that end do not become samples of their class */
+
+/** How applications are followed. The seconds of a token are those of an engine at work. */
+typedef struct sluice_app_options {
+    uint32_t struct_size;
+    uint32_t flags;       /**< SLUICE_APPS_* */
+    double prefill_s;     /**< of a token that is computed; 0: 0.0001 */
+    double decode_s;      /**< of one that is generated; 0: 0.06 */
+    double load_s;        /**< of one that is loaded; 0: nothing */
+    uint64_t interval_ns; /**< how often one that makes progress is ranked anew; 0: 100 ms */
+    uint32_t max_apps;    /**< live ones; 0: 65536 */
+    uint32_t reserved;    /**< must be 0 */
+} sluice_app_options;
+#define SLUICE_APP_OPTIONS_INIT \
+    { (uint32_t)sizeof(sluice_app_options), 0, 0, 0, 0, 0, 0, 0 }
+
+/**
+ * Takes what is known of a class of applications, a file of `sluice demand learn`. It takes the
+ * place of what was known of that class. Works out the model, which may take a millisecond.
+ * @return SLUICE_E_INVALID_ARGUMENT: not such a file, as the text says.
+ */
+SLUICE_API sluice_status sluice_app_model_load(sluice_pipeline* pipeline, const char* json,
+                                               uint64_t bytes) SLUICE_NOEXCEPT;
+
+/** A run as it begins. */
+typedef struct sluice_app {
+    uint32_t struct_size;
+    uint32_t flags;          /**< must be 0 */
+    const char* application; /**< its class; one that no model knows is fine. Required */
+    uint64_t user;           /**< for you */
+    uint64_t arrival_ns;     /**< 0: now */
+    uint64_t deadline_ns;    /**< of its end; 0: none */
+    double tenant_weight;    /**< 0: 1 */
+    uint32_t tenant;
+    uint32_t reserved; /**< must be 0 */
+} sluice_app;
+#define SLUICE_APP_INIT \
+    { (uint32_t)sizeof(sluice_app), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/** A run begins. @return also SLUICE_E_RESOURCE_EXHAUSTED: max_apps. */
+SLUICE_API sluice_status sluice_app_begin(sluice_pipeline* pipeline, const sluice_app* app,
+                                          sluice_app_id* out) SLUICE_NOEXCEPT;
+
+#define SLUICE_APP_INCOMPLETE 1u /**< cancelled, say: not learned from */
+
+/** It has ended; its requests keep the rank that it had.
+    @param flags  SLUICE_APP_* */
+SLUICE_API sluice_status sluice_app_end(sluice_pipeline* pipeline, sluice_app_id app,
+                                        uint32_t flags) SLUICE_NOEXCEPT;
+
+/** A unit as it begins. */
+typedef struct sluice_unit {
+    uint32_t struct_size;
+    uint32_t calls;   /**< side by side; 0: 1 */
+    const char* unit; /**< its name. Required */
+    /** NULL: "llm". What is not "llm" takes time in place of tokens; "env" is a wait that nobody
+       schedules. */
+    const char* backend;
+    uint64_t prompt_tokens; /**< of all calls together */
+    uint64_t cached_tokens; /**< of those: loaded, not computed */
+    uint64_t time_ns;       /**< 0: now */
+} sluice_unit;
+#define SLUICE_UNIT_INIT \
+    { (uint32_t)sizeof(sluice_unit), 0, 0, 0, 0, 0, 0 }
+
+/** A unit begins. The one before it has ended. */
+SLUICE_API sluice_status sluice_unit_begin(sluice_pipeline* pipeline, sluice_app_id app,
+                                           const sluice_unit* unit) SLUICE_NOEXCEPT;
+
+/** What its calls have had so far, all together; not less than before. Optional; best at most every
+    few milliseconds. Of the prompt's tokens those count that were computed or loaded. */
+SLUICE_API sluice_status sluice_unit_progress(sluice_pipeline* pipeline, sluice_app_id app,
+                                              uint64_t prompt_tokens, uint64_t cached_tokens,
+                                              uint64_t completion_tokens) SLUICE_NOEXCEPT;
+
+/** What the calls of a unit have had in the end. */
+typedef struct sluice_unit_result {
+    uint32_t struct_size;
+    uint32_t flags;                 /**< must be 0 */
+    uint64_t prompt_tokens;         /**< of all calls; 0: as at its begin */
+    uint64_t cached_tokens;         /**< as well */
+    uint64_t completion_tokens;     /**< of all calls */
+    uint64_t max_prompt_tokens;     /**< of one call; 0: all had the same */
+    uint64_t max_completion_tokens; /**< as well */
+    double seconds;                 /**< of one call that is not "llm"; 0: since its begin */
+    uint64_t time_ns;               /**< 0: now */
+} sluice_unit_result;
+#define SLUICE_UNIT_RESULT_INIT \
+    { (uint32_t)sizeof(sluice_unit_result), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/** The unit that was under way has ended. `result` may be NULL: all zero. */
+SLUICE_API sluice_status sluice_unit_end(sluice_pipeline* pipeline, sluice_app_id app,
+                                         const sluice_unit_result* result) SLUICE_NOEXCEPT;
+
+/**
+ * The last rank of a run, for queues outside: the smaller `tier` goes first, then the smaller rank.
+ * Before the first, behind all that have one. Ranks follow events by a moment.
+ * @param rank, tier  may be NULL.
+ */
+SLUICE_API sluice_status sluice_app_rank(sluice_pipeline* pipeline, sluice_app_id app, double* rank,
+                                         uint32_t* tier) SLUICE_NOEXCEPT;
 
 /** @} */
 

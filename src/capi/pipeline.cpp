@@ -82,7 +82,9 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
         return s;
     }
     if (absl::Status s = check_flags(
-            r.flags, SLUICE_REQUEST_NO_WRITE_BACK | SLUICE_REQUEST_TELL_LOOKUP, "sluice_request");
+            r.flags,
+            SLUICE_REQUEST_NO_WRITE_BACK | SLUICE_REQUEST_TELL_LOOKUP | SLUICE_REQUEST_PREWARM,
+            "sluice_request");
         !s.ok()) {
         return s;
     }
@@ -108,6 +110,8 @@ absl::StatusOr<request_spec> read_request(const sluice_request* given,
     spec.load_timeout = to_duration(r.load_timeout_ns);
     spec.write_back = (r.flags & SLUICE_REQUEST_NO_WRITE_BACK) == 0;
     spec.tell_lookup = (r.flags & SLUICE_REQUEST_TELL_LOOKUP) != 0;
+    spec.prewarm = (r.flags & SLUICE_REQUEST_PREWARM) != 0;
+    spec.application = sluice::detail::app_of_id(r.app);
     spec.user = pointer_of(r.user);
     return spec;
 }
@@ -180,7 +184,7 @@ sluice_report report_of(const request_report& r) noexcept {
     return c;
 }
 
-sluice_stats stats_of(const pipeline_stats& s) noexcept {
+sluice_stats stats_of(const pipeline_stats& s, const demand::app_tracker_stats& apps) noexcept {
     sluice_stats c = SLUICE_STATS_INIT;
     c.live_requests = s.live_requests;
     c.submitted = s.submitted;
@@ -212,6 +216,12 @@ sluice_stats stats_of(const pipeline_stats& s) noexcept {
     c.fetch_error = s.relative_error.fetch;
     c.copy_error = s.relative_error.copy;
     c.compute_error = s.relative_error.compute;
+    c.prewarm_requests = s.prewarm_requests;
+    c.prewarmed_blocks = s.prewarmed_blocks;
+    c.apps_begun = apps.begun;
+    c.apps_ended = apps.ended;
+    c.app_events_refused =
+        apps.refused_unknown + apps.refused_order + apps.refused_value + apps.refused_full;
     return c;
 }
 
@@ -387,11 +397,13 @@ sluice_status sluice_request_report(sluice_pipeline* pipeline, sluice_request_id
 }
 
 sluice_status sluice_pipeline_stats(sluice_pipeline* pipeline, sluice_stats* out) noexcept {
-    return with_struct<callers::all>("sluice_pipeline_stats", pipeline, out, "sluice_stats",
-                                     [&](auto& p, sluice_stats& c) {
-                                         c = stats_of(p.stats());
-                                         return absl::OkStatus();
-                                     });
+    return with_struct<callers::all>(
+        "sluice_pipeline_stats", pipeline, out, "sluice_stats", [&](auto& p, sluice_stats& c) {
+            const auto object = pin<pipeline_object>(pipeline);
+            c = stats_of(p.stats(), object.ok() ? (*object)->applications().stats()
+                                                : demand::app_tracker_stats{});
+            return absl::OkStatus();
+        });
 }
 
 sluice_status sluice_metrics(sluice_pipeline* pipeline, char* buffer, uint64_t capacity,

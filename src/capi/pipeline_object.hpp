@@ -8,6 +8,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <sluice/demand/app_tracker.hpp>
 #include <sluice/kv/layout.hpp>
 #include <sluice/pipeline.hpp>
 #include <sluice/stage/compute.hpp>
@@ -39,12 +40,15 @@ class pipeline_object final : public object {
         // Acquire: the worker, as it was made.
         return is_worker_.load(std::memory_order_acquire) ? &*worker_ : nullptr;
     }
+    [[nodiscard]] demand::app_tracker& applications() noexcept { return *applications_; }
     /// From now on it serves plans only. \return kFailedPrecondition: it is not made for that, or
     /// has requests of its own.
     [[nodiscard]] absl::StatusOr<split::worker*> become_worker();
 
  private:
     pipeline_object() = default;
+    /// Makes the tracker. `options` may be null.
+    absl::Status follow_applications(const sluice_app_options* options);
 
     // In the order of their making: the pipeline goes first.
     pinned<loop_object> loop_;
@@ -52,6 +56,7 @@ class pipeline_object final : public object {
     pinned<store_object> store_;
     std::optional<layout> l1_;
     std::unique_ptr<sluice::compute> compute_;
+    std::optional<demand::app_tracker> applications_;
     std::unique_ptr<sluice::pipeline> pipe_;
     bool serves_plans_ = false;  // engine-owned L1, the engine drives
     bool ranked_from_outside_ = false;

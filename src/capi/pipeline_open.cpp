@@ -104,6 +104,10 @@ absl::StatusOr<std::unique_ptr<pipeline_object>> pipeline_object::open(
     if (made->loop_) {
         to.control = to.io = &made->loop_->get();
     }
+    if (absl::Status s = made->follow_applications(o.apps); !s.ok()) {
+        return s;
+    }
+    to.applications = &made->applications();
     auto order = make_policy(o.policy, o.custom_policy);
     if (!order.ok()) {
         return order.status();

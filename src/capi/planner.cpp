@@ -20,7 +20,12 @@ absl::StatusOr<std::unique_ptr<pipeline_object>> pipeline_object::open_planner(
     if (absl::Status s = check_flags(o.flags, 0, "sluice_planner_options"); !s.ok()) {
         return s;
     }
+    std::unique_ptr<pipeline_object> object(new pipeline_object);
     split::planner_options to;
+    if (absl::Status s = object->follow_applications(o.apps); !s.ok()) {
+        return s;
+    }
+    to.applications = &object->applications();
     const auto set = [](auto& option, auto given) {
         if (given != 0) {
             option = given;
@@ -52,7 +57,6 @@ absl::StatusOr<std::unique_ptr<pipeline_object>> pipeline_object::open_planner(
     if (!made.ok()) {
         return made.status();
     }
-    std::unique_ptr<pipeline_object> object(new pipeline_object);
     object->planner_ = *std::move(made);
     return object;
 }

@@ -37,6 +37,8 @@ sluice_request_view view_of(const request_view& r) noexcept {
     v.attained_fetch_s = r.attained.fetch;
     v.attained_copy_s = r.attained.copy;
     v.attained_compute_s = r.attained.compute;
+    v.app = sluice::detail::app_id_of(r.application);
+    v.prewarm = r.prewarm ? 1 : 0;
     return v;
 }
 

@@ -16,6 +16,7 @@ void add_node(CLI::App& app, int& exit_code);
 void add_put(CLI::App& app, int& exit_code);
 void add_fetch(CLI::App& app, int& exit_code);
 void add_sim(CLI::App& app, int& exit_code);
+void add_demand(CLI::App& app, int& exit_code);
 void add_version(CLI::App& app, int& exit_code);
 
 /// Adds `fetch` to `bench`, and what it starts. In builds with the fabric transport.

@@ -168,6 +168,10 @@ void demand_model::condition(const observation& seen, remaining_demand& out) con
     impl_->left.condition(impl_->runs, service(), path(), seen, out);
 }
 
+double demand_model::explained(const observation& seen) const {
+    return impl_->left.explained(impl_->runs, seen);
+}
+
 void demand_model::runs_ahead(const observation& seen, std::vector<run_ahead>& out) const {
     impl_->left.runs_ahead(impl_->runs, seen, out);
 }

@@ -67,8 +67,9 @@ absl::Status control::start() {
     if (options_.applications == nullptr) {
         return absl::OkStatus();
     }
-    applications_.emplace(*options_.applications, policy_, home_, this,
-                          [](void* self, request& r) { static_cast<control*>(self)->rerank(r); });
+    applications_.emplace(*options_.applications, policy_, home_, this, [](void* self, request& r) {
+        static_cast<control*>(self)->rerank_of_application(r);
+    });
     return applications_->attach();
 }
 
@@ -107,6 +108,9 @@ task<void> control::serve(request& r) {
             observe_compute(r, static_cast<double>(r.compute_seconds_told));
             after_fit();
         }
+    }
+    if (applications_) {
+        applications_->leave(r);
     }
     r.to_io.raise(tell::bury);  // the last touch
 }
@@ -291,6 +295,18 @@ void control::rerank(request& r) {
     }
 }
 
+// Also one that is ready, and waits for the engine to compute it.
+void control::rerank_of_application(request& r) {
+    if (live_[r.index] == &r) {
+        rerank(r);
+    } else if (options_.compute == nullptr && !r.prewarm) {
+        const std::uint64_t rank = pack_rank(policy_.rank(r.view, stage_id::compute, home_.now()));
+        if (r.ranks[rank_compute].exchange(rank, std::memory_order_relaxed) != rank) {
+            r.to_io.raise(tell::ranks);
+        }
+    }
+}
+
 void control::rerank_all() {
     for (request* r : live_) {
         if (r != nullptr) {
@@ -346,9 +362,6 @@ void control::finish(request& r) {
         return;
     }
     changes_.erase(r.index);
-    if (applications_) {
-        applications_->leave(r);
-    }
     live_[r.index] = nullptr;
     --live_count_;
     const std::uint64_t fetched = r.report.bytes_fetched;

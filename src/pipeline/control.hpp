@@ -68,6 +68,7 @@ class control {
     bool publish_ranks(request& r);
     void note_share(const request& r);
     void rerank(request& r);
+    void rerank_of_application(request& r);
     void rerank_all();
     void arm_change_timer();
 
