@@ -14,11 +14,12 @@
 
 #include <sluice/base/status.hpp>
 
+#include "../src/command/prewarm_curves_command.hpp"
 #include "../src/json/located.hpp"
 #include "support/real_runs.hpp"
 #include "support/temp_dir.hpp"
 
-using namespace sluice::experiment::apps;
+using namespace sluice::experiment;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
@@ -82,6 +83,7 @@ TEST_CASE("curves are written as JSON and as tables") {
     CHECK(items[0].members()[3].what.number() == 2.145);
     CHECK(curves_table(points) ==
           "docker: seconds saved / wasted per application\n\n"
+          "<!-- table docker 1 -->\n"
           "| K | paper | credit |\n|---|---|---|\n"
           "| 0.1 | 2.15 / 3.76 | - |\n| 0.2 | - | 1.00 / 0.50 |\n");
     CHECK(sluice::json::parse(curves_json({}), "none").ok());
@@ -105,6 +107,23 @@ TEST_CASE("records that cannot be used are named") {
     (void)dir.write("code_feedback.jsonl", "{\"multiturn\":false}\n");
     (void)dir.write("hugginggpt.jsonl", "{}\n");
     CHECK_THAT(message(), ContainsSubstring("too few records for the curve of docker"));
+}
+
+TEST_CASE("curves of some backends are written to a file") {
+    SLUICE_REAL_RUNS_OR_SKIP(folder);
+    const sluice_test::temp_dir dir;
+    const std::string file = dir.file("curves.json");
+    REQUIRE(sluice::command::write_prewarm_curves(folder, "dnn", file, true).ok());
+    const auto read = sluice::json::parse_file(file);
+    REQUIRE(read.ok());
+    std::map<std::string, int> count;
+    for (const sluice::json::value& point : read->members()[0].what.items()) {
+        ++count[std::string(*point.members()[0].what.text())];
+    }
+    CHECK(count == std::map<std::string, int>{{"dnn_diffusion", 54}, {"dnn_vit", 54}});
+    const sluice_test::temp_dir empty;
+    CHECK(!sluice::command::write_prewarm_curves(empty.path(), "all", "", true).ok());
+    CHECK(!sluice::command::write_prewarm_curves(folder, "kv", "/nowhere/at/all", true).ok());
 }
 
 TEST_CASE("the paper's curves are found again in the records, and beaten") {

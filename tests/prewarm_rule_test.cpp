@@ -190,9 +190,14 @@ TEST_CASE("an overdue need is given up at its share of the forecast") {
 TEST_CASE("what is warm is kept where that is worth more than warming it anew") {
     const warm_cost cost{5, 5, 1};
     const prewarm_rule rule{.confidence = 0.5};
-    CHECK(plan_keep(of({{3, true}}), 0, 5, cost, rule).start == 0);   // 3 s of holding save 5 s
-    CHECK(plan_keep(of({{90, true}}), 0, 5, cost, rule).start > 80);  // warm it anew
-    CHECK(!plan_keep(of({{3, false}}), 0, 5, cost, rule).pays());
+    // 3 s of holding save 5 s, and in part what was spent on it.
+    CHECK(plan_keep(of({{3, true}}), 0, 5, 5, cost, rule).start == 0);
+    CHECK(plan_keep(of({{7, true}}), 0, 5, 5, cost, rule).start == 2);
+    // 2 s of warming anew cost nothing, if those spent have been of use.
+    CHECK(plan_keep(of({{7, true}}), 0, 5, 0, cost, rule).start == 2);
+    CHECK(plan_keep(of({{4, true}}), 0, 5, 5, cost, rule).start == 0);
+    CHECK(plan_keep(of({{90, true}}), 0, 5, 5, cost, rule).start > 80);  // warm it anew
+    CHECK(!plan_keep(of({{3, false}}), 0, 5, 5, cost, rule).pays());
 }
 
 TEST_CASE("forecasts leave out what is no number and keep what they stand for") {

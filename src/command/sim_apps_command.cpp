@@ -15,6 +15,7 @@
 #include "commands.hpp"
 #include "output.hpp"
 #include "plugins.hpp"
+#include "prewarm_curves_command.hpp"
 #include "progress.hpp"
 
 namespace sluice::command {
@@ -24,11 +25,15 @@ struct apps_command {
     experiment::app_options apps;
     std::vector<std::string> plugins;
     unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
+    std::string curves;  // of prewarming, in place of a simulation
     std::string json;
     bool quiet = false;
 };
 
 absl::Status simulate(const apps_command& c) {
+    if (!c.curves.empty()) {
+        return write_prewarm_curves(c.apps.runs, c.curves, c.json, c.quiet);
+    }
     SLUICE_RETURN_IF_ERROR(check_writable(c.json));
     SLUICE_RETURN_IF_ERROR(load_plugins(c.plugins));
     absl::StatusOr<experiment::app_case> result = absl::UnknownError("");
@@ -72,8 +77,9 @@ void add_sim_apps(CLI::App& sim, int& exit_code) {
         ->check(CLI::Range(0.001, 1e6));
     sub->add_flag("--deadlines,!--no-deadlines", a.deadlines,
                   "Whether applications have deadlines, in place of the mix's share");
-    sub->add_option("--splits", a.splits, "Splits of the records into a half to learn from and one "
-                                          "to serve, each with its own draw")
+    sub->add_option("--splits", a.splits,
+                    "Splits of the records into a half to learn from and one "
+                    "to serve, each with its own draw")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
     sub->add_option("--split-seed", a.split_seed, "Of the first split")->capture_default_str();
@@ -84,6 +90,11 @@ void add_sim_apps(CLI::App& sim, int& exit_code) {
     sub->add_option("--jobs", c.jobs, "Splits that are run at once")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
+    sub->add_option("--curves", c.curves,
+                    "What prewarming saves and wastes, in place of a simulation: docker, dnn, kv "
+                    "or all")
+        ->check(
+            CLI::IsMember(std::vector<std::string>(curve_backends.begin(), curve_backends.end())));
     sub->add_option("--json", c.json, "Write the result as JSON; '-': to standard output");
     sub->add_flag("--quiet,-q", c.quiet, "No table and no progress");
     sub->callback([command, &exit_code] {

@@ -4,18 +4,21 @@
 #include <algorithm>
 #include <utility>
 
-#include <sluice/demand/application_view.hpp>
-
 namespace sluice::demand {
 namespace {
 
 constexpr double least_pace = 0.01;
 constexpr double most_pace = 100;
+constexpr double least_gap = 1e-3;  // what is due at once is still to come
+constexpr double most_gap = 10;     // longer pauses are none of the application's business
 
 }  // namespace
 
 app_prewarmer::app_prewarmer(prewarmer& to, lookup targets, const app_prewarmer_options& options)
-    : to_(to), targets_(std::move(targets)), options_(options) {}
+    : to_(to),
+      targets_(std::move(targets)),
+      options_(options),
+      gap_(std::max(options.gap, least_gap)) {}
 
 app_prewarmer::~app_prewarmer() {
     for (auto& [handle, known] : live_) {
@@ -39,6 +42,7 @@ void app_prewarmer::changed(const app_state& a, time_point now) noexcept {
     }
     arrive(known, a);
     learn_pace(known, a);
+    learn_gap(known, a);
     known.ended = a.seen.ended.size();
     known.in_unit = a.in_unit;
     known.since = a.since;
@@ -109,6 +113,13 @@ void app_prewarmer::learn_pace(const application& known, const app_state& a) {
     }
 }
 
+void app_prewarmer::learn_gap(const application& known, const app_state& a) {
+    if (!known.in_unit && a.in_unit && known.ended > 0 && a.seen.ended.size() == known.ended) {
+        const double gap = std::clamp(to_seconds(a.since - known.since), least_gap, most_gap);
+        gap_ += std::max(options_.newest_share, 0.0) * (gap - gap_);
+    }
+}
+
 // Fills `ahead_` with the runs that may follow, `coming_` with the first begin of each unit in each
 // of them, and `units_` with the units that are likely enough.
 void app_prewarmer::look_ahead(const app_state& a, time_point now) {
@@ -121,7 +132,7 @@ void app_prewarmer::look_ahead(const app_state& a, time_point now) {
     for (std::uint32_t r = 0; r < runs_.size(); ++r) {
         const run_ahead& run = runs_[r];
         const std::size_t first = coming_.size();
-        double at = 0;
+        double at = a.in_unit ? 0 : gap_;
         std::uint32_t hop = a.in_unit ? 0 : 1;
         for (const unit_visit& v : run.visits) {
             if (hop > options_.hops) {
@@ -140,6 +151,7 @@ void app_prewarmer::look_ahead(const app_state& a, time_point now) {
             if (hop == 0) {
                 at = std::max(at - to_seconds(now - a.since), 0.0);
             }
+            at += gap_;
             ++hop;
         }
         ahead_.push_back({run.weight, at});

@@ -76,7 +76,7 @@ class solver {
         future_[count_] = 0;
         for (std::size_t k = count_; k-- > 0;) {
             future_[k] = future_[k + 1];
-            const window w = best_end(k, 0);
+            const window w = best_end(k, 0, 0);
             // Of equal ones the later: it may learn more before it starts.
             if (w.found && w.total > future_[k] + 1e-12 * std::abs(future_[k])) {
                 future_[k] = w.total;
@@ -94,8 +94,8 @@ class solver {
     /// The best end for a start, in one pass: as the end moves from need to need, those behind it
     /// are settled and all that lie ahead of it hold for nothing until it.
     ///
-    /// \param done  seconds of warming that are behind it at the start
-    [[nodiscard]] window best_end(std::size_t from, double done) const noexcept {
+    /// \param done, unpaid  as `plan_keep`
+    [[nodiscard]] window best_end(std::size_t from, double done, double unpaid) const noexcept {
         const double start = starts_[from];
         const double unready = std::max(cost_.seconds - done, 0.0);
         window best;
@@ -120,7 +120,7 @@ class solver {
                 ++next;
             }
             gain += p.weight * cost_.saving * share_done(done + held, cost_);
-            settled += p.weight * std::max(held - unready, 0.0);
+            settled += p.weight * (std::max(held - unready, 0.0) - unpaid);
             const double waste = cost_.hold * (settled + left * held);
             const double value = gain - price_ * waste;
             const double total = value + future_[next];
@@ -179,14 +179,11 @@ prewarm_plan plan_prewarm(const need_forecast& forecast, double elapsed, const w
     return best.total() > 0 ? best.plan_of(best.start(), best.first(), rule) : prewarm_plan{};
 }
 
-prewarm_plan plan_keep(const need_forecast& forecast, double elapsed, double done,
+prewarm_plan plan_keep(const need_forecast& forecast, double elapsed, double done, double unpaid,
                        const warm_cost& cost, const prewarm_rule& rule) noexcept {
     const solver best(forecast, elapsed, cost, rule);
-    const window keep = best.best_end(0, done);
-    const double ahead = weight_after(forecast.points(), elapsed);
-    // Warming it anew does over again what has been done.
-    const double again = rule.price() * cost.hold * std::min(done, cost.seconds) * ahead;
-    if (keep.found && keep.total > std::max(best.total() - again, 0.0)) {
+    const window keep = best.best_end(0, done, unpaid);
+    if (keep.found && keep.total > 0 && keep.total > best.total() * (1 - 1e-9)) {
         return best.plan_of(elapsed, keep, rule);
     }
     return best.total() > 0 ? best.plan_of(best.start(), best.first(), rule) : prewarm_plan{};

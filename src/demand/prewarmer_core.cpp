@@ -9,8 +9,13 @@
 namespace sluice::demand {
 namespace {
 
-// A start this near is now: instants are whole nanoseconds, forecasts are not.
+// Instants are whole nanoseconds, forecasts are not. A start this near is now, ...
 constexpr double at_once = 1e-6;
+
+// ... and a window is closed when it has surely passed, else the same one would open again.
+time_point past(time_point base, double seconds) noexcept {
+    return saturating_add(base, from_seconds(seconds * (1 + 1e-12) + at_once));
+}
 
 }  // namespace
 
@@ -101,6 +106,7 @@ warm_state prewarmer::core::arrived(need_handle handle) {
         ++stats_.found_cold;
     }
     i.waste_from = now;
+    i.redeemed = true;
     i.id.what->used(i.id.key);
     close_window(*n);
     remove(*n);
@@ -198,16 +204,22 @@ warm_cost prewarmer::core::cost_of(item& i) const noexcept {
     return cost.valid() ? cost : warm_cost{};  // saves nothing
 }
 
+prewarm_plan prewarmer::core::plan_to_keep(const need& n, double at) const noexcept {
+    const item& i = *n.of;
+    const double done = i.state == warm_state::warm
+                            ? i.cost.seconds
+                            : std::min(to_seconds(loop_.now() - i.since), i.cost.seconds);
+    return plan_keep(n.forecast, at, done, i.redeemed ? 0 : done, i.cost, options_.rule);
+}
+
 // Opens or closes the need's window, or arms its timer for when that is to be done.
 void prewarmer::core::plan(need& n) {
     item& i = *n.of;
     const double at = elapsed(n);
     if (n.holding) {
-        const double done =
-            i.state == warm_state::warm ? i.cost.seconds : to_seconds(loop_.now() - i.since);
-        const prewarm_plan p = plan_keep(n.forecast, at, done, i.cost, options_.rule);
+        const prewarm_plan p = plan_to_keep(n, at);
         if (p.start <= at) {
-            loop_.arm(n, saturating_add(n.base, from_seconds(p.stop)));
+            loop_.arm(n, past(n.base, p.stop));
             return;
         }
         close_window(n);
@@ -234,7 +246,7 @@ void prewarmer::core::open(need& n, double stop) {
     item& i = *n.of;
     n.holding = true;
     ++i.holders;
-    loop_.arm(n, saturating_add(n.base, from_seconds(stop)));
+    loop_.arm(n, past(n.base, stop));
     if (i.state == warm_state::cold) {
         begin_warming(i);
     }
@@ -254,6 +266,7 @@ void prewarmer::core::begin_warming(item& i) {
     i.state = warm_state::warming;
     i.since = now;
     i.waste_from = now;
+    i.redeemed = false;
     i.attempt = ++last_attempt_;
     attempts_[i.attempt] = &i;
     ++stats_.started;
@@ -263,11 +276,9 @@ void prewarmer::core::begin_warming(item& i) {
 // Keeps it if a need whose window is not open would rather have it kept than warmed anew.
 bool prewarmer::core::somebody_keeps(item& i) {
     bool kept = false;
-    const double done =
-        i.state == warm_state::warm ? i.cost.seconds : to_seconds(loop_.now() - i.since);
     for (need* n : i.needs) {
         const double at = elapsed(*n);
-        const prewarm_plan p = plan_keep(n->forecast, at, done, i.cost, options_.rule);
+        const prewarm_plan p = plan_to_keep(*n, at);
         if (!n->holding && p.start <= at) {
             open(*n, p.stop);
             kept = true;

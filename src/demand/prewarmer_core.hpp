@@ -69,6 +69,7 @@ class prewarmer::core final : public detail::warm_inbox::reader {
         time_point since;       // warming began
         time_point warm_at;     // it was over
         time_point waste_from;  // held for nothing since then, if it is given up
+        bool redeemed = false;  // somebody has had the use of it
         std::uint32_t failures = 0;
         time_point not_before = time_point::min();
     };
@@ -83,6 +84,7 @@ class prewarmer::core final : public detail::warm_inbox::reader {
     bool somebody_keeps(item& i);
     void forget(item& i);
     void remove(need& n);
+    [[nodiscard]] prewarm_plan plan_to_keep(const need& n, double at) const noexcept;
     [[nodiscard]] warm_cost cost_of(item& i) const noexcept;
     [[nodiscard]] double elapsed(const need& n) const noexcept;
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <sluice/demand/app_tracker.hpp>
+#include <sluice/demand/application_view.hpp>
 #include <sluice/demand/prewarmer.hpp>
 
 namespace sluice::demand {
@@ -30,6 +31,8 @@ struct app_prewarmer_options {
     double min_probability = 0.02;
     /// Real seconds for each second of the model's rates, until they have been measured.
     double pace = 1;
+    /// Seconds between the end of a unit and the begin of the next, until they have been measured.
+    double gap = 0.1;
     /// How much the newest measurement counts; 0: none does.
     double newest_share = 0.1;
 };
@@ -62,6 +65,8 @@ class app_prewarmer final : public app_observer {
 
     /// Real seconds for each second of the model's, of units of that backend.
     [[nodiscard]] double pace(std::string_view backend) const noexcept;
+    /// Seconds between two units.
+    [[nodiscard]] double gap() const noexcept { return gap_; }
     /// Applications that it follows.
     [[nodiscard]] std::size_t applications() const noexcept { return live_.size(); }
 
@@ -91,6 +96,7 @@ class app_prewarmer final : public app_observer {
 
     void arrive(application& known, const app_state& a);
     void learn_pace(const application& known, const app_state& a);
+    void learn_gap(const application& known, const app_state& a);
     void look_ahead(const app_state& a, time_point now);
     void expect(application& known, const app_state& a, unit_id unit);
 
@@ -99,6 +105,7 @@ class app_prewarmer final : public app_observer {
     app_prewarmer_options options_;
     std::unordered_map<app_handle, application> live_;
     std::map<std::string, double, std::less<>> pace_;
+    double gap_;
 
     // Of one event; kept for their memory.
     std::vector<run_ahead> runs_;

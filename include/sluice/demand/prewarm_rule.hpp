@@ -62,18 +62,23 @@ struct prewarm_plan {
 /// 1 and saving = seconds, P(need in (s, s + seconds] | none until s) = K.
 ///
 /// The plan stays the best one while time passes without news, so one timer is enough. Neither
-/// allocates nor fails; some 10 us for a full forecast.
+/// allocates nor fails; some 30 us for a full forecast.
 ///
 /// \param elapsed  seconds since the forecast was made
 /// \pre `rule.valid()` and `cost.valid()`
 [[nodiscard]] prewarm_plan plan_prewarm(const need_forecast& forecast, double elapsed,
                                         const warm_cost& cost, const prewarm_rule& rule) noexcept;
 
-/// The same for what is warm or warming already, `done` seconds of warming being behind it: the
-/// plan starts at `elapsed` if keeping it is worth more than letting it go, and then `stop` says
-/// until when; otherwise it is the plan for warming it anew, which does over again what was done.
+/// The same for what is warm or warming already: the plan starts at `elapsed` if keeping it is
+/// worth more than letting it go, and `stop` says until when. Else it is the plan for warming it
+/// anew.
+///
+/// \param done    seconds of warming that are behind it; all of them if it is warm
+/// \param unpaid  of those, the ones that nobody has had the use of: if it is let go they have been
+///                wasted, if it is used they have not
 [[nodiscard]] prewarm_plan plan_keep(const need_forecast& forecast, double elapsed, double done,
-                                     const warm_cost& cost, const prewarm_rule& rule) noexcept;
+                                     double unpaid, const warm_cost& cost,
+                                     const prewarm_rule& rule) noexcept;
 
 /// The plan that starts at `start` and is never given up, for comparison with other rules.
 [[nodiscard]] prewarm_plan evaluate_start(const need_forecast& forecast, double start,

@@ -54,6 +54,9 @@ class app_server {
     struct owned_timer : timer {
         owned_timer(app_server& o, std::uint32_t of, timer::function f) noexcept
             : timer(f), owner(o), which(of) {}
+        ~owned_timer() { owner.home().disarm(*this); }
+        owned_timer(const owned_timer&) = delete;
+        owned_timer& operator=(const owned_timer&) = delete;
         app_server& owner;
         std::uint32_t which;
     };

@@ -34,6 +34,8 @@ struct app_task {
     double arrival_s = 0;
     double deadline_multiple = 0;  ///< 1.2, 1.5 or 2; 0: it has no deadline
     double ideal_s = 0;            ///< of its deadline: multiple x ideal after arrival
+    double service_s = 0;           ///< of all calls, as trackers reckon
+    double path_s = 0;              ///< the same of the longest path
     std::vector<app_visit> visits;
 };
 

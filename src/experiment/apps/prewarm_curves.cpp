@@ -12,7 +12,7 @@
 #include <sluice/demand/need_forecast.hpp>
 #include <sluice/demand/prewarm_rule.hpp>
 
-namespace sluice::experiment::apps {
+namespace sluice::experiment {
 namespace {
 
 using demand::need_forecast;
@@ -259,8 +259,9 @@ std::string curves_table(std::span<const curve_point> points) {
     }
     std::string text;
     for (const std::string_view backend : backends) {
-        text += fmt::format("{}{}: seconds saved / wasted per application\n\n| K |",
-                            text.empty() ? "" : "\n", backend);
+        text += fmt::format(
+            "{}{}: seconds saved / wasted per application\n\n<!-- table {} 1 -->\n| K |",
+            text.empty() ? "" : "\n", backend, backend);
         for (const std::string_view rule : rules) {
             text += fmt::format(" {} |", rule);
         }
@@ -286,4 +287,4 @@ std::string curves_table(std::span<const curve_point> points) {
     return text;
 }
 
-}  // namespace sluice::experiment::apps
+}  // namespace sluice::experiment

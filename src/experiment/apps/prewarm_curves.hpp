@@ -10,7 +10,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-namespace sluice::experiment::apps {
+namespace sluice::experiment {
 
 /// Something that is slow to start, and when recorded applications needed it.
 struct warm_case {
@@ -79,4 +79,4 @@ struct warm_records {
 /// A table for each backend: a row for each K, two columns for each rule.
 [[nodiscard]] std::string curves_table(std::span<const curve_point> points);
 
-}  // namespace sluice::experiment::apps
+}  // namespace sluice::experiment

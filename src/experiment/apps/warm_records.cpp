@@ -13,7 +13,7 @@
 #include "json/located.hpp"
 #include "prewarm_curves.hpp"
 
-namespace sluice::experiment::apps {
+namespace sluice::experiment {
 namespace {
 
 constexpr double docker_seconds = 2.145;  // what the paper's curve saves at the most
@@ -266,4 +266,4 @@ absl::StatusOr<warm_records> read_warm_records(const std::string& folder) {
     return out;
 }
 
-}  // namespace sluice::experiment::apps
+}  // namespace sluice::experiment
