@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -12,6 +16,7 @@
 #include <sluice/base/status.hpp>
 
 #include "../experiment/apps/summary.hpp"
+#include "../experiment/apps/sweep.hpp"
 #include "commands.hpp"
 #include "output.hpp"
 #include "plugins.hpp"
@@ -27,8 +32,65 @@ struct apps_command {
     unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
     std::string curves;  // of prewarming, in place of a simulation
     std::string json;
+    std::string sweep;
+    std::vector<std::string> only;
+    std::string out;
+    std::string check;
+    std::string from;
+    std::size_t lines = 3;
     bool quiet = false;
 };
+
+absl::StatusOr<std::string> read_text(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::string out{std::istreambuf_iterator<char>(in), {}};
+    if (!in) {
+        return absl::NotFoundError(fmt::format("{} cannot be read", path));
+    }
+    return out;
+}
+
+absl::StatusOr<experiment::app_sweep_results> results_in(const std::string& path) {
+    const auto text = read_text(path);
+    SLUICE_RETURN_IF_ERROR(text.status());
+    auto results = experiment::read_app_sweep_csv(*text);
+    SLUICE_RETURN_IF_ERROR(annotate(results.status(), path));
+    return results;
+}
+
+absl::Status sweep(const apps_command& c) {
+    auto file = experiment::load_app_sweep(c.sweep, c.only);
+    SLUICE_RETURN_IF_ERROR(file.status());
+    if (!c.check.empty()) {
+        const auto results = results_in(c.check);
+        SLUICE_RETURN_IF_ERROR(results.status());
+        return annotate(
+            experiment::check_app_sweep(*file, c.apps.runs, *results, c.lines, c.jobs), c.check);
+    }
+    absl::StatusOr<experiment::app_sweep_results> results = absl::UnknownError("");
+    if (!c.from.empty()) {
+        results = results_in(c.from);
+    } else {
+        progress_bar progress(!c.quiet);
+        results = experiment::run_app_sweep(
+            *file, c.apps.runs, c.jobs, [&](std::size_t n) { progress.begin("simulating", n); },
+            [&] { progress.advance(); });
+    }
+    SLUICE_RETURN_IF_ERROR(results.status());
+    const auto tables = experiment::app_sweep_markdown(*file, *results);
+    SLUICE_RETURN_IF_ERROR(tables.status());
+    if (!c.out.empty()) {
+        std::error_code error;
+        std::filesystem::create_directories(c.out, error);
+        const std::filesystem::path folder(c.out);
+        SLUICE_RETURN_IF_ERROR(write_text((folder / "tables.md").string(), *tables));
+        if (c.from.empty()) {
+            SLUICE_RETURN_IF_ERROR(write_text((folder / "runs.csv").string(),
+                                              experiment::app_sweep_csv(*results)));
+        }
+    }
+    return c.quiet ? absl::OkStatus() : write_text("-", *tables);
+}
 
 absl::Status simulate(const apps_command& c) {
     if (!c.curves.empty()) {
@@ -36,11 +98,15 @@ absl::Status simulate(const apps_command& c) {
     }
     SLUICE_RETURN_IF_ERROR(check_writable(c.json));
     SLUICE_RETURN_IF_ERROR(load_plugins(c.plugins));
+    if (!c.sweep.empty()) {
+        return sweep(c);
+    }
+    experiment::app_input_cache inputs;
     absl::StatusOr<experiment::app_case> result = absl::UnknownError("");
     {
         progress_bar progress(!c.quiet);
         progress.begin("simulating", c.apps.splits);
-        result = experiment::run_apps(c.apps, c.jobs, [&] { progress.advance(); });
+        result = experiment::run_apps(c.apps, inputs, c.jobs, [&] { progress.advance(); });
     }
     SLUICE_RETURN_IF_ERROR(result.status());
     if (!c.json.empty()) {
@@ -63,31 +129,32 @@ void add_sim_apps(CLI::App& sim, int& exit_code) {
     sub->add_option("--runs", a.runs, "Folder of run records, APPLICATION.jsonl")
         ->check(CLI::ExistingDirectory)
         ->required();
-    sub->add_option("--mix", a.mix, "Which applications, and how many: a name or FILE.json")
-        ->capture_default_str();
-    sub->add_option("--intensity", a.intensity, "Divides the time in which they come")
-        ->check(CLI::Range(0.001, 1000.0))
-        ->capture_default_str();
-    sub->add_option("--engine", a.engine, "Profile of the engine: a name or FILE.json")
-        ->capture_default_str();
-    sub->add_option("--policy", a.policy, "Who goes first")->capture_default_str();
-    sub->add_option("--tasks", a.tasks, "Applications, in place of the mix's")
-        ->check(CLI::Range(1, 100'000));
-    sub->add_option("--window", a.window_s, "Seconds in which they come at intensity 1")
-        ->check(CLI::Range(0.001, 1e6));
-    sub->add_flag("--deadlines,!--no-deadlines", a.deadlines,
-                  "Whether applications have deadlines, in place of the mix's share");
-    sub->add_option("--splits", a.splits,
-                    "Splits of the records into a half to learn from and one "
-                    "to serve, each with its own draw")
-        ->check(CLI::Range(1, 1000))
-        ->capture_default_str();
-    sub->add_option("--split-seed", a.split_seed, "Of the first split")->capture_default_str();
-    sub->add_flag("--external-fifo", a.external_fifo,
-                  "External backends serve by arrival, whatever the policy says");
+    for (const experiment::app_option& option : experiment::all_app_options()) {
+        const auto set = [command, &option](const std::string& text) {
+            if (absl::Status s = option.set(command->apps, text); !s.ok()) {
+                throw CLI::ValidationError(fmt::format("--{}", option.name),
+                                           std::string(message_of(s)));
+            }
+        };
+        const std::string flag = fmt::format("--{}", option.name);
+        if (option.values == "on|off") {
+            // Alone it means on.
+            sub->add_flag_function(
+                fmt::format("{0},!--no-{1}", flag, option.name),
+                [set](std::int64_t count) { set(count > 0 ? "on" : "off"); },
+                std::string(option.help));
+            continue;
+        }
+        const std::string usual = option.get(c.apps);
+        sub->add_option_function<std::string>(
+               flag, set,
+               usual.empty() ? std::string(option.help)
+                             : fmt::format("{} [{}]", option.help, usual))
+            ->type_name(std::string(option.values));
+    }
     sub->add_option("--plugin", c.plugins, "Shared object that registers policies; repeatable")
         ->check(CLI::ExistingFile);
-    sub->add_option("--jobs", c.jobs, "Splits that are run at once")
+    sub->add_option("--jobs", c.jobs, "Splits, or runs of a sweep, at once")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
     sub->add_option("--curves", c.curves,
@@ -96,6 +163,25 @@ void add_sim_apps(CLI::App& sim, int& exit_code) {
         ->check(
             CLI::IsMember(std::vector<std::string>(curve_backends.begin(), curve_backends.end())));
     sub->add_option("--json", c.json, "Write the result as JSON; '-': to standard output");
+    CLI::Option* file =
+        sub->add_option("--sweep", c.sweep,
+                        "Run what a file lists in place of one experiment, and show its figures")
+            ->check(CLI::ExistingFile);
+    sub->add_option("--only", c.only, "Name of a figure of the sweep; repeatable")->needs(file);
+    sub->add_option("--out", c.out, "Folder for runs.csv and tables.md of the sweep")->needs(file);
+    CLI::Option* from =
+        sub->add_option("--from", c.from,
+                        "Take the numbers from the CSV of an earlier sweep and run nothing")
+            ->check(CLI::ExistingFile)
+            ->needs(file);
+    sub->add_option("--check", c.check,
+                    "Run some lines of such a CSV again, and fail if they come out differently")
+        ->check(CLI::ExistingFile)
+        ->needs(file)
+        ->excludes(from);
+    sub->add_option("--lines", c.lines, "Lines that --check runs")
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
     sub->add_flag("--quiet,-q", c.quiet, "No table and no progress");
     sub->callback([command, &exit_code] {
         const absl::Status status = simulate(*command);

@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 
 #include <fmt/format.h>
 
 #include <sluice/base/status.hpp>
 #include <sluice/sched/policy_registry.hpp>
+
+#include "option_text.hpp"
 
 namespace sluice::experiment {
 namespace {
@@ -19,51 +20,11 @@ constexpr std::array reservation_names{"proactive", "just_in_time", "late"};
 constexpr std::array cost_names{"fixed", "refit", "knows"};
 constexpr std::array warm_names{"full", "trace"};
 
-absl::Status wrong(std::string_view text, std::string_view wanted) {
-    return absl::InvalidArgumentError(fmt::format("'{}' is not {}", text, wanted));
-}
-
-template <class Number>
-absl::Status read(std::string_view text, Number least, Number most, Number& out) {
-    Number value{};
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    // Not a number compares false.
-    if (error != std::errc() || stop != end || !(value >= least && value <= most)) {
-        return wrong(text, fmt::format("a number from {} to {}", least, most));
-    }
-    out = value;
-    return absl::OkStatus();
-}
-
-template <class Enum, std::size_t N>
-absl::Status choose(std::string_view text, const std::array<const char*, N>& names, Enum& out) {
-    for (std::size_t i = 0; i < N; ++i) {
-        if (text == names[i]) {
-            out = static_cast<Enum>(i);
-            return absl::OkStatus();
-        }
-    }
-    return wrong(text, fmt::format("one of {}", fmt::join(names, ", ")));
-}
-
-absl::Status set_text(std::string& member, std::string_view text) {
-    if (text.empty()) {
-        return absl::InvalidArgumentError("it is empty");
-    }
-    member = text;
-    return absl::OkStatus();
-}
-
-absl::StatusOr<bool> read_flag(std::string_view text) {
-    if (text == "on" || text == "true") {
-        return true;
-    }
-    if (text == "off" || text == "false") {
-        return false;
-    }
-    return wrong(text, "on or off");
-}
+using option_text::choose;
+using option_text::read;
+using option_text::read_flag;
+using option_text::set_text;
+using option_text::wrong;
 
 absl::StatusOr<std::vector<drift_step>> read_drift(std::string_view text) {
     std::vector<drift_step> out;

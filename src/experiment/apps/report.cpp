@@ -45,6 +45,8 @@ std::string app_case_json(const app_case& result, int indent) {
                                          {"modest", ci_of(result.modest)},
                                          {"loose", ci_of(result.loose)},
                                          {"all", ci_of(result.all)}};
+    out["ttft_s"] = result.ttft_s;
+    out["near_share"] = result.near_share;
     json by;
     for (const auto& [name, a] : result.by_application) {
         by[name] = act_json(a);

@@ -2,6 +2,7 @@
 #include "summary.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,14 +11,10 @@
 #include <sluice/observe/result.hpp>
 
 #include "../parallel.hpp"
+#include "measures.hpp"
 
 namespace sluice::experiment {
 namespace {
-
-double quantile(const std::vector<double>& sorted, double q) {
-    return sorted[std::min(sorted.size() - 1,
-                           static_cast<std::size_t>(q * static_cast<double>(sorted.size())))];
-}
 
 template <class Wanted>
 app_case::act act_of(const std::vector<app_run>& runs, const Wanted& wanted) {
@@ -41,26 +38,18 @@ app_case::act act_of(const std::vector<app_run>& runs, const Wanted& wanted) {
     }
     std::sort(all.begin(), all.end());
     out.mean = estimate_of(means);
-    out.p50 = quantile(all, 0.5);
-    out.p90 = quantile(all, 0.9);
-    out.p95 = quantile(all, 0.95);
-    out.p99 = quantile(all, 0.99);
+    out.p50 = quantile_of(all, 0.5);
+    out.p90 = quantile_of(all, 0.9);
+    out.p95 = quantile_of(all, 0.95);
+    out.p99 = quantile_of(all, 0.99);
     return out;
 }
 
 std::optional<estimate> satisfaction(const std::vector<app_run>& runs, double multiple) {
     std::vector<double> shares;
     for (const app_run& r : runs) {
-        double with = 0;
-        double met = 0;
-        for (const app_run::task& t : r.tasks) {
-            if (t.deadline_multiple > 0 && (multiple == 0 || t.deadline_multiple == multiple)) {
-                ++with;
-                met += t.completion_s <= t.allowed_s ? 1 : 0;
-            }
-        }
-        if (with > 0) {
-            shares.push_back(met / with);
+        if (const double share = made_deadlines(r, multiple); !std::isnan(share)) {
+            shares.push_back(share);
         }
     }
     return shares.empty() ? std::nullopt : std::optional(estimate_of(shares));
@@ -68,59 +57,63 @@ std::optional<estimate> satisfaction(const std::vector<app_run>& runs, double mu
 
 }  // namespace
 
-absl::StatusOr<app_case> run_apps(const app_options& options, unsigned jobs,
-                                  const std::function<void()>& split_done) {
-    auto mix = load_mix(options.mix);
-    SLUICE_RETURN_IF_ERROR(mix.status());
-    auto any = load_profile(options.engine);
-    SLUICE_RETURN_IF_ERROR(any.status());
-    if (any->model.empty() || any->compute != compute_kind::iteration) {
-        return absl::InvalidArgumentError(
-            fmt::format("engine {}: applications need a profile with a 'model' and a compute of "
-                        "kind iteration",
-                        any->name));
+absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed,
+                                  const app_inputs& in) {
+    std::vector<std::vector<const demand::run_record*>> served;
+    demand::model_set models;
+    demand::demand_options learning;
+    learning.rates = rates_of(options, in.hardware, in.model);
+    for (const app_mix::share& s : in.mix.shares) {
+        split_runs halves = split_halves(in.corpus.runs.find(s.application)->second, seed);
+        auto model = demand::demand_model::learn(s.application, halves.learned, learning);
+        SLUICE_RETURN_IF_ERROR(annotate(model.status(), s.application));
+        models.add(*std::move(model));
+        served.push_back(std::move(halves.served));
     }
-    auto model = load_kv_model(any->model);
-    SLUICE_RETURN_IF_ERROR(model.status());
-    auto hardware = any->for_model(*model);
-    SLUICE_RETURN_IF_ERROR(hardware.status());
-    auto corpus = app_corpus::read(options.runs, *mix);
-    SLUICE_RETURN_IF_ERROR(corpus.status());
+    draw_options o;
+    o.seed = seed;
+    o.intensity = options.intensity;
+    o.tasks = options.tasks.value_or(in.mix.tasks_of(in.hardware.name));
+    o.window_s = options.window_s.value_or(in.mix.window_s);
+    o.deadline_share = options.deadlines ? (*options.deadlines ? 1 : 0) : in.mix.deadline_share;
+    o.block_tokens = in.hardware.block_tokens;
+    o.ideal = {in.hardware.iteration.prefill_per_token_s,
+               in.hardware.iteration.decode.back().seconds};
+    o.rates = learning.rates;
+    const app_draw draw = draw_apps(in.mix, served, o);
+    auto run = serve_apps({options, in.mix, in.hardware, in.model, draw, models, seed});
+    SLUICE_RETURN_IF_ERROR(annotate(run.status(), fmt::format("split {}", seed)));
+    return run;
+}
 
-    app_case out;
-    out.options = options;
-    out.runs.resize(options.splits);
+absl::StatusOr<app_case> run_apps(const app_options& options, app_input_cache& inputs,
+                                  unsigned jobs, const std::function<void()>& split_done) {
+    const auto in = inputs.get(options);
+    SLUICE_RETURN_IF_ERROR(in.status());
+    std::vector<app_run> runs(options.splits);
     SLUICE_RETURN_IF_ERROR(in_parallel(jobs, options.splits, split_done, [&](std::size_t i) {
-        const std::uint64_t seed = options.split_seed + i;
-        std::vector<std::vector<const demand::run_record*>> served;
-        demand::model_set models;
-        for (const app_mix::share& s : mix->shares) {
-            split_runs halves = split_halves(corpus->runs.find(s.application)->second, seed);
-            auto model = demand::demand_model::learn(s.application, halves.learned);
-            SLUICE_RETURN_IF_ERROR(annotate(model.status(), s.application));
-            models.add(*std::move(model));
-            served.push_back(std::move(halves.served));
-        }
-        draw_options o;
-        o.seed = seed;
-        o.intensity = options.intensity;
-        o.tasks = options.tasks.value_or(mix->tasks_of(hardware->name));
-        o.window_s = options.window_s.value_or(mix->window_s);
-        o.deadline_share = options.deadlines ? (*options.deadlines ? 1 : 0) : mix->deadline_share;
-        o.block_tokens = hardware->block_tokens;
-        o.ideal = {hardware->iteration.prefill_per_token_s,
-                   hardware->iteration.decode.back().seconds};
-        const app_draw draw = draw_apps(*mix, served, o);
-        auto run = serve_apps({options, *mix, *hardware, *model, draw, models, seed});
-        SLUICE_RETURN_IF_ERROR(annotate(run.status(), fmt::format("split {}", seed)));
-        out.runs[i] = *std::move(run);
+        auto run = run_split(options, options.split_seed + i, **in);
+        SLUICE_RETURN_IF_ERROR(run.status());
+        runs[i] = *std::move(run);
         return absl::OkStatus();
     }));
+    return summarize(options, std::move(runs));
+}
 
+app_case summarize(app_options options, std::vector<app_run> runs) {
+    app_case out;
+    out.options = std::move(options);
+    out.runs = std::move(runs);
     out.act_s = act_of(out.runs, [](const app_run::task&) { return true; });
-    for (const app_mix::share& s : mix->shares) {
-        out.by_application[s.application] = act_of(
-            out.runs, [&](const app_run::task& t) { return t.application == s.application; });
+    for (const app_run& r : out.runs) {
+        for (const app_run::task& t : r.tasks) {
+            const auto [it, fresh] = out.by_application.try_emplace(t.application);
+            if (fresh) {
+                it->second = act_of(out.runs, [&](const app_run::task& other) {
+                    return other.application == t.application;
+                });
+            }
+        }
     }
     out.tight = satisfaction(out.runs, 1.2);
     out.modest = satisfaction(out.runs, 1.5);
@@ -129,19 +122,19 @@ absl::StatusOr<app_case> run_apps(const app_options& options, unsigned jobs,
     const auto n = static_cast<double>(out.runs.size());
     double prompts = 0;
     double computed = 0;
-    for (app_run& r : out.runs) {
+    double fetched = 0;
+    for (const app_run& r : out.runs) {
         for (std::size_t b = 0; b < app_backends; ++b) {
             out.busy[b] += r.busy[b] / n;
         }
         out.makespan_s += r.makespan_s / n;
         prompts += static_cast<double>(r.prompt_tokens);
         computed += static_cast<double>(r.computed_tokens);
+        fetched += static_cast<double>(r.fetched_tokens);
+        out.ttft_s += r.ttft_s / n;
         out.wall_s += r.wall_s;
-        for (app_run::task& t : r.tasks) {
-            // The corpus goes with this function.
-            t.application = out.by_application.find(std::string(t.application))->first;
-        }
     }
+    out.near_share = prompts > 0 ? 1 - (computed + fetched) / prompts : 0;
     out.cached_share = prompts > 0 ? 1 - computed / prompts : 0;
     return out;
 }

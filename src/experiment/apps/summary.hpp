@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 
 #include "../summary.hpp"
+#include "inputs.hpp"
 #include "serve.hpp"
 
 namespace sluice::experiment {
@@ -30,13 +31,23 @@ struct app_case {
     std::array<double, app_backends> busy{};  ///< means over the splits
     double makespan_s = 0;                    ///< the same
     double cached_share = 0;                  ///< of prompt tokens
+    double near_share = 0;                    ///< of prompt tokens: KV in L1 or L2 when needed
+    double ttft_s = 0;                        ///< mean over splits of that of the calls
     double wall_s = 0;
 };
+
+/// One split: models learn from one half of the records, applications are drawn from the other.
+[[nodiscard]] absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed,
+                                                const app_inputs& in);
+
+/// \pre `runs` is not empty
+[[nodiscard]] app_case summarize(app_options options, std::vector<app_run> runs);
 
 /// Runs all splits of an experiment, on up to `jobs` threads.
 /// \param split_done  called after each, one at a time; may be empty
 /// \return what is wrong with the options or what they name
-[[nodiscard]] absl::StatusOr<app_case> run_apps(const app_options& options, unsigned jobs,
+[[nodiscard]] absl::StatusOr<app_case> run_apps(const app_options& options,
+                                                app_input_cache& inputs, unsigned jobs,
                                                 const std::function<void()>& split_done = {});
 
 /// The contract of `sluice sim apps --json`.
