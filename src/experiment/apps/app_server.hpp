@@ -15,6 +15,7 @@
 
 #include "../cluster.hpp"
 #include "../testbed.hpp"
+#include "cold_starts.hpp"
 #include "external_queue.hpp"
 #include "serve.hpp"
 
@@ -67,6 +68,7 @@ class app_server {
     void end_visit(std::uint32_t task);
 
     // The engine
+    void come(std::uint32_t call);  // its client has sent it
     void submit(std::uint32_t call);
     std::size_t collect();
     void take(const request_event& e);
@@ -92,7 +94,8 @@ class app_server {
     std::unique_ptr<pipeline> pipe_;
     bool external_by_deadline_ = false;
     std::array<std::unique_ptr<external_queue>, app_backends> queues_;
-    std::vector<live_task> live_;  // by task
+    std::unique_ptr<cold_starts> cold_;  // null: nothing starts cold
+    std::vector<live_task> live_;        // by task
     std::vector<live_call> calls_;
     std::vector<std::unique_ptr<owned_timer>> gaps_;  // by call: the client's wait before it
     std::optional<owned_timer> arrival_timer_;

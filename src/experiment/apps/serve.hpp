@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include <sluice/demand/model_set.hpp>
 
 #include "../profile.hpp"
+#include "cold_starts.hpp"
 #include "draw.hpp"
 #include "options.hpp"
 
@@ -45,6 +47,7 @@ struct app_run {
     std::uint64_t prompt_tokens = 0;
     std::uint64_t computed_tokens = 0;  ///< of the prompts; the rest was in L1
     demand::app_tracker_stats tracker;
+    std::optional<cold_start_result> cold;  ///< if the options say so
     double wall_s = 0;
 };
 

@@ -59,6 +59,10 @@ std::optional<estimate> satisfaction(const std::vector<app_run>& runs, double mu
 
 absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed,
                                   const app_inputs& in) {
+    if (options.prewarm != app_prewarm::none && !options.cold_starts) {
+        return absl::InvalidArgumentError(
+            "prewarm: nothing has to be started; set cold-starts, or leave prewarm at none");
+    }
     std::vector<std::vector<const demand::run_record*>> served;
     demand::model_set models;
     for (const app_mix::share& s : in.mix.shares) {
@@ -126,6 +130,12 @@ app_case summarize(app_options options, std::vector<app_run> runs) {
         out.makespan_s += r.makespan_s / n;
         prompts += static_cast<double>(r.prompt_tokens);
         computed += static_cast<double>(r.computed_tokens);
+        if (r.cold) {
+            if (!out.cold) {
+                out.cold.emplace();
+            }
+            out.cold->add(*r.cold);
+        }
         out.wall_s += r.wall_s;
     }
     out.cached_share = prompts > 0 ? 1 - computed / prompts : 0;
