@@ -145,6 +145,9 @@ void app_server::arrive() {
         if (handle.ok()) {
             live_[next_task_].handle = *handle;
         }
+        if (cold_ != nullptr) {
+            cold_->application_begins(static_cast<std::uint32_t>(next_task_));
+        }
         begin_visit(static_cast<std::uint32_t>(next_task_));
     }
     if (next_task_ < tasks.size()) {

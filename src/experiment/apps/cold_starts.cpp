@@ -124,7 +124,18 @@ void cold_starts::visit_ends(std::uint32_t task, const app_visit& v) {
     }
 }
 
+void cold_starts::application_begins(std::uint32_t task) {
+    pool(cold_kind::docker).join(task, task);
+    pool(cold_kind::dnn).join(task, task);
+    if (gate_ != nullptr) {
+        pool(cold_kind::lora).join(adapter_of_[task], task);
+    }
+}
+
 void cold_starts::application_ends(std::uint32_t task) {
+    if (gate_ != nullptr) {
+        pool(cold_kind::lora).part(adapter_of_[task], task);
+    }
     pool(cold_kind::docker).forget(task);
     pool(cold_kind::dnn).forget(task);
 }

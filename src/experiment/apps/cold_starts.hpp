@@ -69,6 +69,7 @@ class cold_starts {
 
     /// \name What the server does
     ///@{
+    void application_begins(std::uint32_t task);
     void visit_begins(std::uint32_t task, const app_visit& v);
     void visit_ends(std::uint32_t task, const app_visit& v);
     void application_ends(std::uint32_t task);

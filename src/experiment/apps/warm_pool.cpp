@@ -2,6 +2,7 @@
 #include "warm_pool.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -47,8 +48,23 @@ warm_pool::item& warm_pool::at(demand::warm_key key) {
     return *slot;
 }
 
+void warm_pool::join(demand::warm_key key, std::uint32_t task) { at(key).tasks.push_back(task); }
+
+void warm_pool::part(demand::warm_key key, std::uint32_t task) {
+    if (const auto known = items_.find(key); known != items_.end()) {
+        item& i = *known->second;
+        std::erase(i.tasks, task);
+        if (i.tasks.empty()) {
+            i.prewarmed = false;
+        }
+        tidy(i);
+        fill();
+    }
+}
+
 void warm_pool::claim(demand::warm_key key, std::uint32_t task) {
     item& i = at(key);
+    came(i);
     if (std::find(i.claims.begin(), i.claims.end(), task) == i.claims.end()) {
         i.claims.push_back(task);
         fill();
@@ -68,13 +84,10 @@ double warm_pool::use(demand::warm_key key) {
     const time_point now = loop_.now();
     const bool was_warm = i.is == state::warm;
     if (i.is == state::absent) {
-        (void)make_room(asks::user, {});
-        start(i, false);
+        (void)make_room(std::nullopt);
+        start(i);
     }
-    if (i.unpaid) {
-        i.unpaid = false;
-        counts_.wasted_s += std::max(0.0, to_seconds(now - i.ready));
-    }
+    came(i);
     const double wait = i.is == state::warm ? 0 : to_seconds(i.ready - now);
     if (i.users++ == 0) {
         ++counts_.uses;
@@ -107,9 +120,8 @@ void warm_pool::forget(demand::warm_key key) {
     fill();
 }
 
-void warm_pool::start(item& i, bool ahead) {
+void warm_pool::start(item& i) {
     i.is = state::starting;
-    i.unpaid = ahead;
     i.since = loop_.now();
     i.ready = saturating_add(i.since, from_seconds(options_.start_s));
     i.order = ++order_;
@@ -118,7 +130,7 @@ void warm_pool::start(item& i, bool ahead) {
 }
 
 void warm_pool::give_up(item& i) {
-    settle(i);
+    wrong(i);
     loop_.disarm(i);
     i.is = state::absent;
     i.prewarmed = false;
@@ -126,11 +138,19 @@ void warm_pool::give_up(item& i) {
     std::exchange(i.done, {})(absl::ResourceExhaustedError("others need the room"));
 }
 
-// Nobody has used it until now, and if somebody does that is chance.
-void warm_pool::settle(item& i) {
-    if (i.unpaid) {
-        i.unpaid = false;
+// Nobody has come for it.
+void warm_pool::wrong(item& i) {
+    if (i.guessed) {
+        i.guessed = false;
         counts_.wasted_s += to_seconds(loop_.now() - i.since);
+    }
+}
+
+// A guess was right, or too early.
+void warm_pool::came(item& i) {
+    if (i.guessed) {
+        i.guessed = false;
+        counts_.wasted_s += std::max(0.0, to_seconds(loop_.now() - i.ready));
     }
 }
 
@@ -139,64 +159,56 @@ void warm_pool::tidy(item& i) {
     if (i.users > 0 || i.prewarmed || !i.claims.empty()) {
         return;
     }
-    settle(i);
+    wrong(i);
     if (i.is == state::starting) {
         give_up(i);
     }
-    if (i.is == state::absent) {
+    if (i.is == state::absent && i.tasks.empty()) {
         items_.erase(i.key);
     }
 }
 
+// Of the first of those that it is wanted for.
 rank_value warm_pool::rank_of(const item& i) const {
-    rank_value best = rank_(i.claims.front());
-    for (const std::uint32_t task : i.claims) {
+    const std::vector<std::uint32_t>& tasks = i.claims.empty() ? i.tasks : i.claims;
+    std::optional<rank_value> best;
+    for (const std::uint32_t task : tasks) {
         const rank_value r = rank_(task);
-        best = before(r, best) ? r : best;
+        best = !best || before(r, *best) ? r : *best;
     }
-    return best;
+    return best.value_or(rank_value{});
 }
 
-bool warm_pool::make_room(asks who, const rank_value& rank) {
+// For somebody of that rank; nobody's: for a user, who gets it anyway.
+bool warm_pool::make_room(const std::optional<rank_value>& rank) {
     if (held_ < options_.slots) {
         return true;
     }
-    item* idle = nullptr;    // wanted by nobody
-    item* guess = nullptr;   // by the prewarmer
-    item* behind = nullptr;  // by visits that wait
+    item* idle = nullptr;  // wanted by nobody
+    item* last = nullptr;  // of those that are wanted
     rank_value worst{};
     for (const auto& [key, one] : items_) {
         item& i = *one;
         if (i.is == state::absent || i.users > 0) {
             continue;
         }
-        if (!i.claims.empty()) {
-            const rank_value r = who == asks::prewarmer ? rank_value{} : rank_of(i);
-            if (behind == nullptr || before(worst, r)) {
-                behind = &i;
-                worst = r;
-            }
+        if (i.claims.empty() && !i.prewarmed) {
+            idle = idle == nullptr || i.order < idle->order ? &i : idle;
             continue;
         }
-        item*& longest = i.prewarmed ? guess : idle;
-        if (longest == nullptr || i.order < longest->order) {
-            longest = &i;
+        const rank_value r = rank_of(i);
+        if (last == nullptr || before(worst, r)) {
+            last = &i;
+            worst = r;
         }
     }
-    item* victim = idle;
-    if (victim == nullptr && who != asks::prewarmer) {
-        victim = guess;
-        if (victim == nullptr && behind != nullptr && (who == asks::user || before(rank, worst))) {
-            victim = behind;
-        }
-    }
+    item* const victim =
+        idle != nullptr || (rank && last != nullptr && !before(*rank, worst)) ? idle : last;
     if (victim == nullptr) {
-        return who == asks::user;
+        return !rank;
     }
     give_up(*victim);
-    if (victim->claims.empty()) {
-        items_.erase(victim->key);
-    }
+    tidy(*victim);
     return true;
 }
 
@@ -215,10 +227,10 @@ void warm_pool::fill() {
                 rank = r;
             }
         }
-        if (best == nullptr || !make_room(asks::visit, rank)) {
+        if (best == nullptr || !make_room(rank)) {
             return;
         }
-        start(*best, true);
+        start(*best);
     }
 }
 
@@ -237,12 +249,13 @@ demand::warm_cost warm_pool::cost(demand::warm_key) noexcept {
 void warm_pool::warm(demand::warm_key key, demand::warm_done done) noexcept {
     item& i = at(key);
     if (i.is == state::absent) {
-        if (!make_room(asks::prewarmer, {})) {
+        if (!make_room(rank_of(i))) {
             tidy(i);
             done(absl::ResourceExhaustedError("all of it is wanted"));
             return;
         }
-        start(i, true);
+        start(i);
+        i.guessed = true;
     }
     i.prewarmed = true;
     if (i.is == state::warm) {

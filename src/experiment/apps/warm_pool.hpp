@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <sluice/coro/loop.hpp>
@@ -18,16 +19,15 @@ struct cold_start_counts {
     std::uint64_t uses = 0;  ///< of what nobody else was using
     std::uint64_t warm = 0;  ///< of them, those that waited for nothing
     double waited_s = 0;     ///< the others, for a start or the rest of one
-    /// Held by what was started ahead of a use: from being warm to the use, or all of it if it was
-    /// given up.
+    /// Held on a guess: from being warm until a visit came for it, or all of it if it was given up.
     double wasted_s = 0;
 
     void add(const cold_start_counts& other) noexcept;
 };
 
 /// Things that take a while to start, so many of them at once: containers, models, adapters in host
-/// memory. The one that is not in use and has not been for longest makes room, but first those that
-/// nobody wants: neither a visit that waits, nor the prewarmer.
+/// memory. Room is made by what nobody wants, the longest unused first; then by what a visit or the
+/// prewarmer wants, the one that ranks last.
 ///
 /// \par Thread safety
 /// On the loop only.
@@ -45,8 +45,15 @@ class warm_pool final : public demand::warmable {
     warm_pool(options o, rank_of_task rank, loop& on);
     ~warm_pool() override;
 
+    /// `task` is who uses it, or one of those; it has that one's rank.
+    void join(demand::warm_key key, std::uint32_t task);
+    /// `task` does not ask for it any more, and claims nothing. If nobody does, it is wanted by
+    /// nobody.
+    void part(demand::warm_key key, std::uint32_t task);
+
     /// A visit of `task` waits for its place, and will use it: it is started if there is room, or
-    /// in place of what nobody wants or only one that ranks behind it does.
+    /// in place of what nobody wants, or only ones that rank behind it do.
+    /// \pre it has joined
     void claim(demand::warm_key key, std::uint32_t task);
     /// The visit has ended.
     void unclaim(demand::warm_key key, std::uint32_t task);
@@ -54,7 +61,7 @@ class warm_pool final : public demand::warmable {
     /// \return seconds until it is warm
     [[nodiscard]] double use(demand::warm_key key);
     void leave(demand::warm_key key);
-    /// Nobody will ask for it any more. \pre not in use
+    /// It is of no use any more. \pre not in use
     void forget(demand::warm_key key);
 
     [[nodiscard]] const cold_start_counts& counts() const noexcept { return counts_; }
@@ -74,22 +81,22 @@ class warm_pool final : public demand::warmable {
         const demand::warm_key key;
         state is = state::absent;
         std::uint32_t users = 0;
-        std::vector<std::uint32_t> claims;  // tasks
+        std::vector<std::uint32_t> tasks;   // that use it now and then
+        std::vector<std::uint32_t> claims;  // of them, those with a visit
         bool prewarmed = false;             // the prewarmer wants it
-        bool unpaid = false;                // started ahead, and nobody has used it yet
+        bool guessed = false;               // started for the prewarmer, and nobody has come yet
         demand::warm_done done;             // while it is starting for the prewarmer
         time_point since;                   // its start
         time_point ready;
         std::uint64_t order = 0;  // of its last use or start
     };
-    enum class asks : std::uint8_t { prewarmer, visit, user };
-
     item& at(demand::warm_key key);
-    void start(item& i, bool ahead);
+    void start(item& i);
     void give_up(item& i);
-    void settle(item& i);
+    void came(item& i);
+    void wrong(item& i);
     void tidy(item& i);
-    [[nodiscard]] bool make_room(asks who, const rank_value& rank);
+    [[nodiscard]] bool make_room(const std::optional<rank_value>& rank);
     void fill();
     [[nodiscard]] rank_value rank_of(const item& i) const;
 
