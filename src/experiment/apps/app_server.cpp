@@ -35,6 +35,7 @@ app_server::~app_server() {
         gaps_.clear();
         arrival_timer_.reset();
         progress_timer_.reset();
+        cold_.reset();
         pipe_->begin_close();
         bed_->home().run_until_idle();
     }
@@ -104,7 +105,7 @@ absl::Status app_server::assemble() {
     for (std::uint32_t i = 0; i < calls_.size(); ++i) {
         gaps_.push_back(std::make_unique<owned_timer>(*this, i, [](timer& f) noexcept {
             auto& self = static_cast<owned_timer&>(f);
-            self.owner.call_comes(self.which);
+            self.owner.come(self.which);
         }));
     }
     const bool fifo = s_.options.external_fifo || !(by_application_ || external_by_deadline_);
@@ -115,6 +116,18 @@ absl::Status app_server::assemble() {
             [this](std::uint32_t task) { return external_rank(task); },
             [this](std::uint32_t task) { end_external(task); }, home());
         queues_[b]->begun = [this](std::uint32_t task) { begin_external(task); };
+        queues_[b]->start_seconds = [this](std::uint32_t task) {
+            return cold_ == nullptr ? 0 : cold_->external_begins(task, visit_of(task).at);
+        };
+    }
+    if (s_.options.cold_starts) {
+        cold_starts::sizes size;
+        size.host_adapters = s_.options.host_adapters;
+        size.adapters = s_.mix.adapters;
+        cold_ = std::make_unique<cold_starts>(
+            s_.options.prewarm, size, s_.draw, s_.seed, *tracker_,
+            [this](std::uint32_t task) { return external_rank(task); },
+            [this](std::uint32_t call) { enter(call); }, home());
     }
     arrival_timer_.emplace(*this, 0, [](timer& f) noexcept {
         static_cast<owned_timer&>(f).owner.arrive();
@@ -156,6 +169,9 @@ void app_server::arrive() {
         if (handle.ok()) {
             live_[next_task_].handle = *handle;
         }
+        if (cold_ != nullptr) {
+            cold_->application_begins(static_cast<std::uint32_t>(next_task_));
+        }
         begin_visit(static_cast<std::uint32_t>(next_task_));
     }
     if (next_task_ < tasks.size()) {
@@ -168,6 +184,9 @@ void app_server::begin_visit(std::uint32_t task) {
     const app_visit& v = visit_of(task);
     if (prefixes_ != nullptr) {
         prefixes_->begins(task, t.visit);
+    }
+    if (cold_ != nullptr) {
+        cold_->visit_begins(task, v);
     }
     if (v.at != app_backend::llm) {
         queues_[static_cast<std::size_t>(v.at)]->add(task, v.seconds);
@@ -190,6 +209,9 @@ void app_server::begin_visit(std::uint32_t task) {
 void app_server::end_visit(std::uint32_t task) {
     live_task& t = live_[task];
     const app_task& from = s_.draw.tasks[task];
+    if (cold_ != nullptr) {
+        cold_->visit_ends(task, visit_of(task));
+    }
     if (++t.visit < from.visits.size()) {
         begin_visit(task);
         return;
@@ -197,6 +219,9 @@ void app_server::end_visit(std::uint32_t task) {
     keep(tracker_->end(t.handle));
     if (prefixes_ != nullptr) {
         prefixes_->ended(task);
+    }
+    if (cold_ != nullptr) {
+        cold_->application_ends(task);
     }
     const double now = to_seconds(home().now().time_since_epoch());
     out_.tasks[task] = {from.run->application, from.arrival_s, now - from.arrival_s,
@@ -207,7 +232,15 @@ void app_server::end_visit(std::uint32_t task) {
 
 // ---- the engine
 
-void app_server::call_comes(std::uint32_t i) {
+void app_server::come(std::uint32_t i) {
+    if (cold_ != nullptr) {
+        cold_->call_comes(i);
+    } else {
+        enter(i);
+    }
+}
+
+void app_server::enter(std::uint32_t i) {
     if (s_.options.cache == cache_use::late) {
         outside_.push_back(i);
         submit_waiting();
@@ -304,6 +337,9 @@ void app_server::part_ended(std::uint32_t i) {
         return;
     }
     keep(pipe_->release(calls_[i].handle));
+    if (cold_ != nullptr) {
+        cold_->call_ended(i);
+    }
     const std::uint32_t task = s_.draw.owner[i];
     live_task& t = live_[task];
     const demand::unit_record& unit = *visit_of(task).record;
@@ -369,6 +405,9 @@ void app_server::begin_external(std::uint32_t task) {
 
 void app_server::end_external(std::uint32_t task) {
     const app_visit& v = visit_of(task);
+    if (cold_ != nullptr) {
+        cold_->external_ends(task, v.at);
+    }
     if (v.at != app_backend::wait) {
         demand::unit_end end;
         end.seconds = v.seconds;
@@ -394,6 +433,9 @@ absl::StatusOr<app_run> app_server::run() {
     out_.ttft_s = ttft_total_s_ / static_cast<double>(calls_.size());
     if (prefixes_ != nullptr) {
         out_.prewarmer = prefixes_->stats();
+    }
+    if (cold_ != nullptr) {
+        out_.cold = cold_->result();
     }
     out_.busy[0] = bed_->compute_busy_seconds() / out_.makespan_s;
     for (std::size_t b = 1; b < app_backends; ++b) {

@@ -15,6 +15,7 @@
 
 #include "../cluster.hpp"
 #include "../testbed.hpp"
+#include "cold_starts.hpp"
 #include "external_queue.hpp"
 #include "prefixes.hpp"
 #include "serve.hpp"
@@ -68,7 +69,8 @@ class app_server {
     void end_visit(std::uint32_t task);
 
     // The engine
-    void call_comes(std::uint32_t call);
+    void come(std::uint32_t call);   // its client has sent it
+    void enter(std::uint32_t call);  // nothing but its turn is missing
     void submit_waiting();
     void submit(std::uint32_t call);
     std::size_t collect();
@@ -77,7 +79,6 @@ class app_server {
     void report_progress();
 
     // External backends
-    void add_external(std::uint32_t task);
     void begin_external(std::uint32_t task);
     void end_external(std::uint32_t task);
     [[nodiscard]] rank_value external_rank(std::uint32_t task) const;
@@ -97,7 +98,8 @@ class app_server {
     bool by_application_ = false;
     bool external_by_deadline_ = false;
     std::array<std::unique_ptr<external_queue>, app_backends> queues_;
-    std::vector<live_task> live_;  // by task
+    std::unique_ptr<cold_starts> cold_;  // null: nothing starts cold
+    std::vector<live_task> live_;        // by task
     std::vector<live_call> calls_;
     std::vector<std::unique_ptr<owned_timer>> gaps_;  // by call: the client's wait before it
     std::optional<owned_timer> arrival_timer_;

@@ -53,13 +53,14 @@ void external_queue::fill() {
         place& p = *free_.back();
         free_.pop_back();
         p.item = w.item;
-        busy_s_ += w.seconds;
+        const double seconds = w.seconds + (start_seconds ? start_seconds(w.item) : 0);
+        busy_s_ += seconds;
         waited_s_ += to_seconds(loop_.now() - w.since);
         ++items_;
         if (begun) {
             begun(w.item);
         }
-        loop_.arm(p, saturating_add(loop_.now(), from_seconds(w.seconds)));
+        loop_.arm(p, saturating_add(loop_.now(), from_seconds(seconds)));
     }
 }
 

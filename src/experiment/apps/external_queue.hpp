@@ -33,7 +33,9 @@ class external_queue {
 
     void add(std::uint32_t item, double seconds);
 
-    /// Called when an item begins.
+    /// Asked when an item has its place: seconds until it begins there; empty: 0.
+    std::function<double(std::uint32_t item)> start_seconds;
+    /// Called when an item has its place.
     std::function<void(std::uint32_t item)> begun;
 
     [[nodiscard]] double busy_seconds() const noexcept { return busy_s_; }

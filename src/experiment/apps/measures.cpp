@@ -24,6 +24,17 @@ double waited(const app_run& run, app_backend b) {
     return run.waited_s[static_cast<std::size_t>(b)];
 }
 
+double warm_share(const app_run& run, cold_kind k) {
+    if (!run.cold || run.cold->of[static_cast<std::size_t>(k)].uses == 0) {
+        return none;
+    }
+    const cold_start_counts& c = run.cold->of[static_cast<std::size_t>(k)];
+    return static_cast<double>(c.warm) / static_cast<double>(c.uses);
+}
+double by_application(const app_run& run, double seconds) {
+    return seconds / static_cast<double>(run.tasks.size());
+}
+
 constexpr app_measure measures_table[] = {
     {"act_mean", false, [](const app_run& r) { return mean_completion_of(r, ""); }},
     {"act_p50", false, [](const app_run& r) { return completion_quantile(r, 0.5); }},
@@ -55,6 +66,13 @@ constexpr app_measure measures_table[] = {
                                                static_cast<double>(r.prompt_tokens);
      }},
     {"ttft_mean", false, [](const app_run& r) { return r.ttft_s; }},
+    {"warm_docker", true, [](const app_run& r) { return warm_share(r, cold_kind::docker); }},
+    {"warm_dnn", true, [](const app_run& r) { return warm_share(r, cold_kind::dnn); }},
+    {"warm_lora", true, [](const app_run& r) { return warm_share(r, cold_kind::lora); }},
+    {"cold_wait", false,
+     [](const app_run& r) { return r.cold ? by_application(r, r.cold->all().waited_s) : none; }},
+    {"cold_waste", false,
+     [](const app_run& r) { return r.cold ? by_application(r, r.cold->all().wasted_s) : none; }},
     {"makespan", false, [](const app_run& r) { return r.makespan_s; }},
 };
 

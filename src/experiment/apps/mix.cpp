@@ -11,6 +11,7 @@ namespace {
 
 constexpr double most_weight = 1e6;
 constexpr std::uint32_t most_tasks = 100'000;
+constexpr std::uint32_t most_adapters = 1'000'000;
 constexpr double longest_window_s = 1e6;
 
 absl::Status read_shares(const json::value& from, std::vector<app_mix::share>& out) {
@@ -51,6 +52,7 @@ absl::StatusOr<app_mix> read_mix(const json::value& file) {
         }
     }
     out.deadline_share = from.number_or("deadline_share", 0, 0, 1);
+    out.adapters = static_cast<std::uint32_t>(from.whole_or("adapters", 0, 0, most_adapters));
     out.external_queues = from.flag_or("external_queues", true);
     if (absl::Status fault = from.finish(); !fault.ok()) {
         return fault;

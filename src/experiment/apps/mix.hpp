@@ -25,6 +25,7 @@ struct app_mix {
     std::uint32_t tasks = 0;  ///< applications in the window
     std::map<std::string, std::uint32_t, std::less<>> tasks_on;  ///< by engine, where they differ
     double deadline_share = 0;    ///< of applications that have a deadline
+    std::uint32_t adapters = 0;   ///< LoRA adapters, of which each application has one; 0: none
     bool external_queues = true;  ///< false: what is no LLM has no limit
 
     [[nodiscard]] std::uint32_t tasks_of(std::string_view engine) const {

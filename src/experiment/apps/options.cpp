@@ -43,6 +43,8 @@ absl::Status set_flag(Flag& member, std::string_view text) {
     return absl::OkStatus();
 }
 
+constexpr std::array prewarm_names{"none", "epwq", "hermes"};
+
 constexpr app_option options_table[] = {
     {"mix", "NAME|FILE.json", "Which applications come, how many, and over what time",
      [](app_options& o, std::string_view t) { return set_text(o.mix, t); },
@@ -102,6 +104,20 @@ constexpr app_option options_table[] = {
     {"confidence", "0 to 1", "K of prewarming",
      [](app_options& o, std::string_view t) { return read(t, 0.01, 0.99, o.prewarm_confidence); },
      [](const app_options& o) { return fmt::format("{}", o.prewarm_confidence); }},
+    {"cold-starts", "on|off", "Containers, models and adapters have to be started before their use",
+     [](app_options& o, std::string_view t) { return set_flag(o.cold_starts, t); },
+     [](const app_options& o) { return on_off(o.cold_starts); }},
+    {"prewarm", "none|epwq|hermes",
+     "What is started ahead: nothing, what is in a queue, or also what is expected",
+     [](app_options& o, std::string_view t) {
+         return option_text::choose(t, prewarm_names, o.prewarm);
+     },
+     [](const app_options& o) { return std::string(prewarm_name(o.prewarm)); }},
+    {"host-adapters", "N", "Adapters that host memory has room for, where a mix has adapters",
+     [](app_options& o, std::string_view t) {
+         return read<std::uint32_t>(t, 5, 1'000'000, o.host_adapters);
+     },
+     [](const app_options& o) { return fmt::format("{}", o.host_adapters); }},
     {"splits", "N", "Splits of the records into a half to learn from and one to serve",
      [](app_options& o, std::string_view t) { return read<std::uint32_t>(t, 1, 1000, o.splits); },
      [](const app_options& o) { return fmt::format("{}", o.splits); }},
@@ -113,6 +129,10 @@ constexpr app_option options_table[] = {
 };
 
 }  // namespace
+
+std::string_view prewarm_name(app_prewarm p) noexcept {
+    return prewarm_names[static_cast<std::size_t>(p)];
+}
 
 std::span<const app_option> all_app_options() noexcept { return options_table; }
 

@@ -18,6 +18,15 @@ enum class cache_use : std::uint8_t {
     prewarm,  ///< and what applications will need that are elsewhere now
 };
 
+/// What is started ahead of its use, where starts are slow.
+enum class app_prewarm : std::uint8_t {
+    none,    ///< nothing
+    epwq,    ///< what is in a queue
+    hermes,  ///< that, and what the applications are expected to need
+};
+
+[[nodiscard]] std::string_view prewarm_name(app_prewarm p) noexcept;
+
 /// What an experiment with applications consists of.
 struct app_options {
     std::string runs;  ///< folder of run records
@@ -32,6 +41,9 @@ struct app_options {
     std::uint64_t split_seed = 1;  ///< of the first split; the others count up from it
     bool external_fifo = false;    ///< external backends serve by arrival, whatever the policy
     bool learn = true;             ///< models learn from applications as they end
+    bool cold_starts = false;      ///< containers, models and adapters start at their use
+    app_prewarm prewarm = app_prewarm::none;
+    std::uint32_t host_adapters = 20;  ///< that host memory has room for
 
     /// \name Where KV is kept beside the engine's memory
     ///@{

@@ -17,8 +17,36 @@ json mean_of(const std::optional<estimate>& e) { return e ? json(e->mean) : json
 json ci_of(const std::optional<estimate>& e) {
     return e && e->ci95 ? json(*e->ci95) : json(nullptr);
 }
+json cold_json(const cold_start_counts& c) {
+    return {{"uses", c.uses},
+            {"warm", c.warm},
+            {"hit_ratio", c.uses == 0
+                              ? json(nullptr)
+                              : json(static_cast<double>(c.warm) / static_cast<double>(c.uses))},
+            {"waited_s", c.waited_s},
+            {"wasted_s", c.wasted_s}};
+}
+json cold_json(const app_case& result) {
+    json out{{"prewarm", prewarm_name(result.options.prewarm)}};
+    for (std::size_t k = 0; k < cold_kinds; ++k) {
+        out[std::string(to_string(static_cast<cold_kind>(k)))] = cold_json(result.cold->of[k]);
+    }
+    out["all"] = cold_json(result.cold->all());
+    const demand::prewarmer_stats& p = result.cold->prewarmer;
+    out["prewarmer"] = {{"started", p.started},
+                        {"failed", p.failed},
+                        {"cooled", p.cooled},
+                        {"found_warm", p.found_warm},
+                        {"found_warming", p.found_warming},
+                        {"found_cold", p.found_cold},
+                        {"withdrawn", p.withdrawn},
+                        {"saved_s", p.saved_s},
+                        {"wasted_s", p.wasted_s}};
+    return out;
+}
 json act_json(const app_case::act& a) {
-    return {{"mean", a.mean.mean}, {"mean_ci95", ci_of(a.mean)}, {"p50", a.p50}, {"p90", a.p90},
+    return {{"mean", a.mean.mean}, {"mean_ci95", ci_of(a.mean)},
+            {"p50", a.p50},        {"p90", a.p90},
             {"p95", a.p95},        {"p99", a.p99}};
 }
 
@@ -63,6 +91,9 @@ std::string app_case_json(const app_case& result, int indent) {
                              {"found_warming", all.found_warming},
                              {"found_cold", all.found_cold},   {"withdrawn", all.withdrawn}};
     }
+    if (result.cold) {
+        out["cold_starts"] = cold_json(result);
+    }
     json by;
     for (const auto& [name, a] : result.by_application) {
         by[name] = act_json(a);
@@ -101,9 +132,18 @@ std::string app_case_text(const app_case& result) {
              fmt::format("tight {}, modest {}, loose {}, all {}", share(result.tight),
                          share(result.modest), share(result.loose), share(result.all)));
     }
-    line("busy, %", fmt::format("llm {:.1f}, docker {:.1f}, dnn {:.1f}, search {:.1f}",
-                                result.busy[0] * 100, result.busy[1] * 100, result.busy[2] * 100,
-                                result.busy[3] * 100));
+    line("busy, %",
+         fmt::format("llm {:.1f}, docker {:.1f}, dnn {:.1f}, search {:.1f}", result.busy[0] * 100,
+                     result.busy[1] * 100, result.busy[2] * 100, result.busy[3] * 100));
+    for (std::size_t k = 0; result.cold && k < cold_kinds; ++k) {
+        const cold_start_counts& c = result.cold->of[k];
+        if (c.uses > 0) {
+            line(fmt::format("cold starts, {}", to_string(static_cast<cold_kind>(k))),
+                 fmt::format("{} uses, {:.1f} % warm, waited {}, wasted {}", c.uses,
+                             100 * static_cast<double>(c.warm) / static_cast<double>(c.uses),
+                             format_seconds(c.waited_s), format_seconds(c.wasted_s)));
+        }
+    }
     line("makespan", format_seconds(result.makespan_s));
     line("prompt tokens cached", fmt::format("{:.1f} %", result.cached_share * 100));
     line("real time", format_seconds(result.wall_s));

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include <sluice/demand/prewarmer.hpp>
 
 #include "../profile.hpp"
+#include "cold_starts.hpp"
 #include "draw.hpp"
 #include "options.hpp"
 
@@ -49,6 +51,7 @@ struct app_run {
     double ttft_s = 0;                  ///< mean over the calls
     demand::prewarmer_stats prewarmer;
     demand::app_tracker_stats tracker;
+    std::optional<cold_start_result> cold;  ///< if the options say so
     double wall_s = 0;
 };
 

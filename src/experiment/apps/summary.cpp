@@ -59,6 +59,14 @@ std::optional<estimate> satisfaction(const std::vector<app_run>& runs, double mu
 
 absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed,
                                   const app_inputs& in) {
+    if (options.prewarm == app_prewarm::hermes && options.cache == cache_use::prewarm) {
+        return absl::InvalidArgumentError(
+            "prewarm is hermes and cache is prewarm: one at a time, a tracker has one observer");
+    }
+    if (options.prewarm != app_prewarm::none && !options.cold_starts) {
+        return absl::InvalidArgumentError(
+            "prewarm: nothing has to be started; set cold-starts, or leave prewarm at none");
+    }
     std::vector<std::vector<const demand::run_record*>> served;
     demand::model_set models;
     demand::demand_options learning;
@@ -133,6 +141,12 @@ app_case summarize(app_options options, std::vector<app_run> runs) {
         computed += static_cast<double>(r.computed_tokens);
         fetched += static_cast<double>(r.fetched_tokens);
         out.ttft_s += r.ttft_s / n;
+        if (r.cold) {
+            if (!out.cold) {
+                out.cold.emplace();
+            }
+            out.cold->add(*r.cold);
+        }
         out.wall_s += r.wall_s;
     }
     out.near_share = prompts > 0 ? 1 - (computed + fetched) / prompts : 0;

@@ -21,7 +21,7 @@ struct app_case {
     app_options options;
     std::vector<app_run> runs;  ///< by split
     struct act {
-        estimate mean;                           ///< of the means of each split
+        estimate mean;                              ///< of the means of each split
         double p50 = 0, p90 = 0, p95 = 0, p99 = 0;  ///< over all applications of all splits
     };
     act act_s;
@@ -33,6 +33,7 @@ struct app_case {
     double cached_share = 0;                  ///< of prompt tokens
     double near_share = 0;                    ///< of prompt tokens: KV in L1 or L2 when needed
     double ttft_s = 0;                        ///< mean over splits of that of the calls
+    std::optional<cold_start_result> cold;    ///< sums over the splits
     double wall_s = 0;
 };
 
@@ -46,8 +47,8 @@ struct app_case {
 /// Runs all splits of an experiment, on up to `jobs` threads.
 /// \param split_done  called after each, one at a time; may be empty
 /// \return what is wrong with the options or what they name
-[[nodiscard]] absl::StatusOr<app_case> run_apps(const app_options& options,
-                                                app_input_cache& inputs, unsigned jobs,
+[[nodiscard]] absl::StatusOr<app_case> run_apps(const app_options& options, app_input_cache& inputs,
+                                                unsigned jobs,
                                                 const std::function<void()>& split_done = {});
 
 /// The contract of `sluice sim apps --json`.

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -108,6 +109,76 @@ std::string names() {
     return out + ",by_application";
 }
 
+// Where a table has what. It may be from before some options, which are as usual then, and some
+// measures, which it has none of.
+struct csv_layout {
+    std::size_t columns = 0;
+    std::vector<std::optional<std::size_t>> options;  // of those that are keys
+    std::vector<std::optional<std::size_t>> measures;
+};
+
+std::optional<csv_layout> layout_of(std::string_view line) {
+    const std::vector<std::string_view> names_there = fields_of(line);
+    csv_layout out;
+    out.columns = names_there.size();
+    std::size_t met = 2;
+    const auto find = [&](std::string_view name) -> std::optional<std::size_t> {
+        const auto it = std::find(names_there.begin(), names_there.end(), name);
+        if (it == names_there.end()) {
+            return std::nullopt;
+        }
+        ++met;
+        return static_cast<std::size_t>(it - names_there.begin());
+    };
+    for (const app_option& o : all_app_options()) {
+        if (is_key(o)) {
+            out.options.push_back(find(o.name));
+        }
+    }
+    for (const app_measure& m : all_app_measures()) {
+        out.measures.push_back(find(m.name));
+    }
+    const bool ours = met == out.columns && names_there.front() == "split" &&
+                      names_there.back() == "by_application";
+    return ours ? std::optional(out) : std::nullopt;
+}
+
+bool read_number(std::string_view field, auto& value) {
+    const char* const end = field.data() + field.size();
+    const auto [stop, error] = std::from_chars(field.data(), end, value);
+    return error == std::errc() && stop == end;
+}
+
+bool read_row(const csv_layout& layout, const std::vector<std::string_view>& fields,
+              app_sweep_row& row) {
+    const app_options usual;
+    std::size_t number = 0;
+    for (const app_option& o : all_app_options()) {
+        if (is_key(o)) {
+            const std::optional<std::size_t> at = layout.options[number];
+            row.key += fmt::format("{}{}", number == 0 ? "" : ",",
+                                   at ? std::string(fields[*at]) : o.get(usual));
+            ++number;
+        }
+    }
+    bool good = read_number(fields[0], row.split);
+    for (const std::optional<std::size_t> at : layout.measures) {
+        double value = std::numeric_limits<double>::quiet_NaN();
+        good = good && (!at || fields[*at].empty() || read_number(fields[*at], value));
+        row.values.push_back(value);
+    }
+    std::string_view by = fields.back();
+    while (good && !by.empty()) {
+        const std::size_t blank = std::min(by.find(' '), by.size());
+        const std::string_view one = by.substr(0, blank);
+        by.remove_prefix(std::min(blank + 1, by.size()));
+        const std::size_t colon = std::min(one.find(':'), one.size() - 1);
+        good = read_number(one.substr(colon + 1),
+                           row.by_application[std::string(one.substr(0, colon))]);
+    }
+    return good;
+}
+
 }  // namespace
 
 std::string key_of_options(const app_options& options) {
@@ -116,8 +187,7 @@ std::string key_of_options(const app_options& options) {
         if (is_key(o)) {
             const std::string text = o.get(options);
             const bool quoted = text.find(',') != std::string::npos;
-            out += fmt::format("{}{}", out.empty() ? "" : ",",
-                               quoted ? '"' + text + '"' : text);
+            out += fmt::format("{}{}", out.empty() ? "" : ",", quoted ? '"' + text + '"' : text);
         }
     }
     return out;
@@ -169,8 +239,7 @@ std::string app_sweep_csv(const app_sweep_results& results) {
 }
 
 absl::StatusOr<app_sweep_results> read_app_sweep_csv(std::string_view text) {
-    const std::size_t columns = fields_of(names()).size();
-    const std::size_t measures = all_app_measures().size();
+    std::optional<csv_layout> layout;
     app_sweep_results out;
     for (std::size_t number = 1; !text.empty(); ++number) {
         const std::size_t end = std::min(text.find('\n'), text.size());
@@ -179,42 +248,19 @@ absl::StatusOr<app_sweep_results> read_app_sweep_csv(std::string_view text) {
         const auto bad = [number](std::string_view what) {
             return absl::InvalidArgumentError(fmt::format("line {}: {}", number, what));
         };
-        const auto number_in = [](std::string_view field, auto& value) {
-            const auto [stop, error] =
-                std::from_chars(field.data(), field.data() + field.size(), value);
-            return error == std::errc() && stop == field.data() + field.size();
-        };
-        if (number == 1) {
-            if (line != names()) {
+        if (!layout) {
+            layout = layout_of(line);
+            if (!layout) {
                 return bad("other columns than a sweep writes");
             }
             continue;
         }
         const std::vector<std::string_view> fields = fields_of(line);
-        if (fields.size() != columns) {
-            return bad(fmt::format("{} columns in place of {}", fields.size(), columns));
+        if (fields.size() != layout->columns) {
+            return bad(fmt::format("{} columns in place of {}", fields.size(), layout->columns));
         }
         app_sweep_row row;
-        const std::string_view& first = fields[columns - measures - 1];
-        row.key = line.substr(fields[0].size() + 1,
-                              static_cast<std::size_t>(first.data() - fields[1].data()) - 1);
-        bool good = number_in(fields[0], row.split);
-        for (std::size_t i = 0; i < measures; ++i) {
-            const std::string_view field = fields[columns - measures - 1 + i];
-            double value = std::numeric_limits<double>::quiet_NaN();
-            good = good && (field.empty() || number_in(field, value));
-            row.values.push_back(value);
-        }
-        std::string_view by = fields.back();
-        while (good && !by.empty()) {
-            const std::size_t blank = std::min(by.find(' '), by.size());
-            const std::string_view one = by.substr(0, blank);
-            by.remove_prefix(std::min(blank + 1, by.size()));
-            const std::size_t colon = std::min(one.find(':'), one.size() - 1);
-            good = number_in(one.substr(colon + 1),
-                             row.by_application[std::string(one.substr(0, colon))]);
-        }
-        if (!good) {
+        if (!read_row(*layout, fields, row)) {
             return bad("something is no number");
         }
         std::vector<app_sweep_row>& rows = out[row.key];
@@ -253,9 +299,9 @@ absl::Status check_app_sweep(const app_sweep& sweep, const std::string& runs,
         const app_sweep_row is = row_of(p.options, *run);
         for (std::size_t m = 0; m < is.values.size(); ++m) {
             if (!same(is.values[m], was->values[m])) {
-                return absl::FailedPreconditionError(fmt::format(
-                    "split {} of {}: {} was {} and is {}", p.split, key,
-                    all_app_measures()[m].name, was->values[m], is.values[m]));
+                return absl::FailedPreconditionError(
+                    fmt::format("split {} of {}: {} was {} and is {}", p.split, key,
+                                all_app_measures()[m].name, was->values[m], is.values[m]));
             }
         }
         return is.by_application == was->by_application
