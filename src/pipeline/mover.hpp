@@ -176,6 +176,7 @@ class mover {
     [[nodiscard]] slot_id acquire_l2(request& r, std::uint32_t index);
     [[nodiscard]] slot_id steal_l2(request& r);
     [[nodiscard]] bool may_take(const request& taker, std::uint32_t entry);
+    [[nodiscard]] bool stop_warming();
     void evict_l2(slot_id s);
     void l2_left(std::uint32_t entry, slot_id s, slot_pool::left what);
     void l2_room();

@@ -97,7 +97,10 @@ void mover::begin_write_back(request& r) {
             l2_.retain(e.l2_slot);
             r.outgoing->puts.insert(n);
         } else {
-            const slot_id s = acquire_idle_l2(r, n);
+            slot_id s = acquire_idle_l2(r, n);
+            while (s == no_slot && stop_warming()) {
+                s = acquire_idle_l2(r, n);
+            }
             if (s == no_slot) {
                 ++stats_.store_drops;
                 continue;
