@@ -29,7 +29,7 @@ struct app_sweep {
         std::string measure;      ///< empty: the column has what a paper says
         std::string application;  ///< of `act_mean`: of one application only
         std::string against;      ///< the row that others are compared with; empty: none
-        std::string unit;         ///< s, min or %
+        std::string unit;         ///< s, ms, min or %
         std::map<std::pair<std::string, std::string>, double> paper;  ///< by panel and row
     };
     struct figure {

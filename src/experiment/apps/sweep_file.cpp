@@ -97,7 +97,7 @@ absl::Status read_paper(const json::value& from, const app_sweep::figure& figure
 
 absl::Status read_column(const json::value& item, const app_sweep::figure& figure,
                          app_sweep::column& out) {
-    constexpr std::array<std::string_view, 3> units{"s", "min", "%"};
+    constexpr std::array<std::string_view, 4> units{"s", "min", "ms", "%"};
     json::object_reader from(item);
     from.keep(read_part(from, out.what));
     out.measure = from.text_or("measure", "");

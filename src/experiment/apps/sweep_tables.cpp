@@ -79,7 +79,7 @@ estimate change_of(const by_split& values, const by_split& base) {
 }
 
 std::string cell_text(const estimate& e, std::string_view unit) {
-    const double of = unit == "%" ? 0.01 : unit == "min" ? 60 : 1;
+    const double of = unit == "%" ? 0.01 : unit == "ms" ? 1e-3 : unit == "min" ? 60 : 1;
     const int digits = unit == "min" ? 2 : 1;
     std::string out = fmt::format("{:.{}f}", e.mean / of, digits);
     if (e.ci95) {
@@ -113,7 +113,7 @@ absl::StatusOr<std::string> cell(const app_sweep& sweep, const app_sweep::figure
         if (compared) {
             return fmt::format("{:+.1f}", (paper->second / base->second - 1) * 100);
         }
-        return fmt::format("{:g}", paper->second);
+        return fmt::format("{:g}", paper->second * (column.unit == "%" ? 100 : 1));
     }
     const auto read = [&](const app_sweep::part& of) -> absl::StatusOr<by_split> {
         const auto options = options_of(sweep, f, panel, of, column);
@@ -145,8 +145,8 @@ absl::StatusOr<std::string> app_sweep_markdown(const app_sweep& sweep,
             page_table table;
             table.groups.push_back({"", {f.rows_are}});
             for (const app_sweep::column& c : f.columns) {
-                table.groups.front().columns.push_back(fmt::format(
-                    "{}, {}", c.what.label, c.against.empty() ? c.unit : std::string("%")));
+                const std::string unit = c.against.empty() ? c.unit : "%";
+                table.groups.front().columns.push_back(fmt::format("{}, {}", c.what.label, unit));
             }
             for (const app_sweep::part& row : f.rows) {
                 std::vector<page_cell> cells{{row.label}};
