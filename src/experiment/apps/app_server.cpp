@@ -21,6 +21,9 @@ constexpr std::array<std::uint32_t, app_backends> all_places{0, 10, 15, 100, 0};
 // How often the engine says what its sequences have got.
 constexpr duration progress_interval = std::chrono::milliseconds(500);
 
+// Calls that the pipeline has before it computes them, where calls wait outside.
+constexpr std::uint32_t most_inside = 2;
+
 // What ends later does not end.
 constexpr double longest_s = 30 * 86'400.0;
 
@@ -28,6 +31,7 @@ constexpr double longest_s = 30 * 86'400.0;
 
 app_server::~app_server() {
     if (pipe_ != nullptr) {
+        prefixes_.reset();
         gaps_.clear();
         arrival_timer_.reset();
         progress_timer_.reset();
@@ -48,12 +52,13 @@ absl::Status app_server::assemble() {
     bed_ = *std::move(bed);
     auto order = make_policy(s_.options.policy);
     SLUICE_RETURN_IF_ERROR(order.status());
-    const bool by_application = (*order)->ranks_applications();
+    by_application_ = (*order)->ranks_applications();
     // Of policies that order requests, those by deadlines can order what is no request.
     external_by_deadline_ = s_.options.policy.starts_with("edf");
 
     demand::app_tracker_options t;
     t.models = &s_.models;
+    t.rates = rates_of(s_.options, s_.hardware, s_.model);
     t.interval = progress_interval;
     t.learn = s_.options.learn;
     t.max_applications = static_cast<std::uint32_t>(s_.draw.tasks.size());
@@ -64,6 +69,19 @@ absl::Status app_server::assemble() {
     o.compute = &bed_->model();
     o.device = &bed_->gpu();
     o.l2_bytes = bed_->block_bytes();  // nothing is loaded from anywhere
+    const bool far = s_.options.load_share > 0;
+    if (far) {
+        auto cost = profiled_cost_model(s_.hardware, bed_->block_bytes());
+        SLUICE_RETURN_IF_ERROR(annotate(cost.status(), s_.hardware.name));
+        o.cost = *std::move(cost);
+        o.store = &bed_->l3();
+        o.l2_bytes = s_.hardware.l2_bytes;
+    }
+    if (s_.options.host_gb) {
+        o.l2_bytes = static_cast<std::uint64_t>(*s_.options.host_gb * 1e9);
+    }
+    o.fetch = s_.hardware.fetch_window;
+    o.copy = s_.hardware.copy_window;
     o.policy = *std::move(order);
     o.applications = tracker_.get();
     o.max_requests = static_cast<std::uint32_t>(s_.draw.calls.requests.size()) + 1;
@@ -73,6 +91,12 @@ absl::Status app_server::assemble() {
     SLUICE_RETURN_IF_ERROR(annotate(pipe.status(), s_.hardware.name));
     pipe_ = *std::move(pipe);
 
+    if (s_.options.cache == cache_use::prewarm) {
+        const double block_s =
+            far ? static_cast<double>(bed_->block_bytes()) / s_.hardware.link.rate : 1e-3;
+        prefixes_ = std::make_unique<app_prefixes>(s_.options, s_.draw, block_s,
+                                                   bed_->l1().slots(0), *pipe_, *tracker_, home());
+    }
     live_.resize(s_.draw.tasks.size());
     calls_.resize(s_.draw.calls.requests.size());
     out_.tasks.resize(live_.size());
@@ -84,7 +108,7 @@ absl::Status app_server::assemble() {
             self.owner.come(self.which);
         }));
     }
-    const bool fifo = s_.options.external_fifo || !(by_application || external_by_deadline_);
+    const bool fifo = s_.options.external_fifo || !(by_application_ || external_by_deadline_);
     for (std::size_t b = 1; b < app_backends; ++b) {
         const std::uint32_t places = s_.mix.external_queues ? all_places[b] : 0;
         queues_[b] = std::make_unique<external_queue>(
@@ -103,15 +127,14 @@ absl::Status app_server::assemble() {
         cold_ = std::make_unique<cold_starts>(
             s_.options.prewarm, size, s_.draw, s_.seed, *tracker_,
             [this](std::uint32_t task) { return external_rank(task); },
-            [this](std::uint32_t call) { submit(call); }, home());
+            [this](std::uint32_t call) { call_comes(call); }, s_.options.prewarm_confidence,
+            home());
     }
-    arrival_timer_.emplace(*this, 0, [](timer& f) noexcept {
-        static_cast<owned_timer&>(f).owner.arrive();
-    });
+    arrival_timer_.emplace(*this, 0,
+                           [](timer& f) noexcept { static_cast<owned_timer&>(f).owner.arrive(); });
     home().arm(*arrival_timer_, time_point{from_seconds(s_.draw.tasks.front().arrival_s)});
-    progress_timer_.emplace(*this, 0, [](timer& f) noexcept {
-        static_cast<owned_timer&>(f).owner.report_progress();
-    });
+    progress_timer_.emplace(
+        *this, 0, [](timer& f) noexcept { static_cast<owned_timer&>(f).owner.report_progress(); });
     home().arm(*progress_timer_, time_point{progress_interval});
     return absl::OkStatus();
 }
@@ -193,6 +216,9 @@ void app_server::end_visit(std::uint32_t task) {
     if (cold_ != nullptr) {
         cold_->application_ends(task);
     }
+    if (prefixes_ != nullptr) {
+        prefixes_->ended(task);
+    }
     const double now = to_seconds(home().now().time_since_epoch());
     out_.tasks[task] = {from.run->application, from.arrival_s, now - from.arrival_s,
                         from.deadline_multiple, from.deadline_multiple * from.ideal_s};
@@ -206,6 +232,35 @@ void app_server::come(std::uint32_t i) {
     if (cold_ != nullptr) {
         cold_->call_comes(i);
     } else {
+        call_comes(i);
+    }
+}
+
+void app_server::call_comes(std::uint32_t i) {
+    if (s_.options.cache == cache_use::late) {
+        outside_.push_back(i);
+        submit_waiting();
+    } else {
+        submit(i);
+    }
+}
+
+// The next ones by their applications' ranks; by arrival, if policies rank requests.
+void app_server::submit_waiting() {
+    while (inside_ < most_inside && !outside_.empty()) {
+        auto best = outside_.begin();
+        if (by_application_) {
+            const auto rank = [this](std::uint32_t i) {
+                const rank_value r = external_rank(s_.draw.owner[i]);
+                return std::pair(r.tier, r.value);
+            };
+            best = std::min_element(
+                outside_.begin(), outside_.end(),
+                [&](std::uint32_t a, std::uint32_t b) { return rank(a) < rank(b); });
+        }
+        const std::uint32_t i = *best;
+        outside_.erase(best);
+        ++inside_;
         submit(i);
     }
 }
@@ -219,7 +274,7 @@ void app_server::submit(std::uint32_t i) {
     spec.prompt_tokens = r.prompt_tokens;
     spec.pages = bed_->pages_of(i);
     spec.application = live_[s_.draw.owner[i]].handle;
-    spec.write_back = false;
+    spec.write_back = s_.options.load_share > 0 || s_.options.host_gb;
     spec.user = bed_->user_of(i);
     const absl::StatusOr<request_handle> handle = pipe_->submit(spec);
     keep(annotate(handle.status(), fmt::format("call {}", i)));
@@ -234,6 +289,9 @@ std::size_t app_server::collect() {
     while (const std::size_t n = pipe_->poll_events(events)) {
         taken += n;
         for (const request_event& e : std::span(events).first(n)) {
+            if (prefixes_ != nullptr && prefixes_->take(e)) {
+                continue;
+            }
             if (is_outcome(e.kind)) {
                 take(e);
             }
@@ -253,6 +311,16 @@ void app_server::take(const request_event& e) {
         std::min(prompt, std::uint64_t{e.blocks} * s_.draw.calls.block_tokens);
     out_.prompt_tokens += prompt;
     out_.computed_tokens += prompt - loaded;
+    if (const absl::StatusOr<request_report> report = pipe_->report(e.request); report.ok()) {
+        const std::uint64_t bytes = report->bytes_fetched + report->bytes_deduplicated;
+        out_.fetched_tokens +=
+            std::min(loaded, bytes / bed_->block_bytes() * s_.draw.calls.block_tokens);
+        ttft_total_s_ += to_seconds(report->first_token - report->arrival);
+    }
+    if (s_.options.cache == cache_use::late) {
+        --inside_;
+        submit_waiting();
+    }
     live_task& t = live_[s_.draw.owner[i]];
     t.had.prompt_tokens += prompt;
     t.had.cached_tokens += loaded;
@@ -267,6 +335,9 @@ void app_server::part_ended(std::uint32_t i) {
     keep(pipe_->release(calls_[i].handle));
     if (cold_ != nullptr) {
         cold_->call_ended(i);
+    }
+    if (prefixes_ != nullptr) {
+        prefixes_->said(i);
     }
     const std::uint32_t task = s_.draw.owner[i];
     live_task& t = live_[task];
@@ -361,13 +432,15 @@ absl::StatusOr<app_run> app_server::run() {
     if (cold_ != nullptr) {
         out_.cold = cold_->result();
     }
+    out_.ttft_s = ttft_total_s_ / static_cast<double>(calls_.size());
+    if (prefixes_ != nullptr) {
+        out_.prewarmer = prefixes_->stats();
+    }
     out_.busy[0] = bed_->compute_busy_seconds() / out_.makespan_s;
     for (std::size_t b = 1; b < app_backends; ++b) {
         const external_queue& q = *queues_[b];
-        out_.busy[b] =
-            all_places[b] > 0 ? q.busy_seconds() / (all_places[b] * out_.makespan_s) : 0;
-        out_.waited_s[b] =
-            q.items() > 0 ? q.waited_seconds() / static_cast<double>(q.items()) : 0;
+        out_.busy[b] = all_places[b] > 0 ? q.busy_seconds() / (all_places[b] * out_.makespan_s) : 0;
+        out_.waited_s[b] = q.items() > 0 ? q.waited_seconds() / static_cast<double>(q.items()) : 0;
     }
     return std::move(out_);
 }

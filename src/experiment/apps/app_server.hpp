@@ -17,6 +17,7 @@
 #include "../testbed.hpp"
 #include "cold_starts.hpp"
 #include "external_queue.hpp"
+#include "prefixes.hpp"
 #include "serve.hpp"
 
 namespace sluice::experiment {
@@ -68,7 +69,9 @@ class app_server {
     void end_visit(std::uint32_t task);
 
     // The engine
-    void come(std::uint32_t call);  // its client has sent it
+    void come(std::uint32_t call);        // its client has sent it
+    void call_comes(std::uint32_t call);  // what it needs started is there
+    void submit_waiting();
     void submit(std::uint32_t call);
     std::size_t collect();
     void take(const request_event& e);
@@ -92,6 +95,8 @@ class app_server {
     std::unique_ptr<testbed> bed_;
     std::unique_ptr<demand::app_tracker> tracker_;
     std::unique_ptr<pipeline> pipe_;
+    std::unique_ptr<app_prefixes> prefixes_;  // null: none is prewarmed
+    bool by_application_ = false;
     bool external_by_deadline_ = false;
     std::array<std::unique_ptr<external_queue>, app_backends> queues_;
     std::unique_ptr<cold_starts> cold_;  // null: nothing starts cold
@@ -100,8 +105,11 @@ class app_server {
     std::vector<std::unique_ptr<owned_timer>> gaps_;  // by call: the client's wait before it
     std::optional<owned_timer> arrival_timer_;
     std::optional<owned_timer> progress_timer_;
+    std::vector<std::uint32_t> outside_;  // calls that wait for their turn, by arrival
+    std::uint32_t inside_ = 0;            // calls that have been submitted and not computed
     std::size_t next_task_ = 0;
     std::size_t open_ = 0;
+    double ttft_total_s_ = 0;
     std::vector<block_key> keys_;  // of the call being submitted
     absl::Status failure_;
     app_run out_;

@@ -2,9 +2,9 @@
 #include "draw.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include "../../workload/random.hpp"
+#include "sharing.hpp"
 
 namespace sluice::experiment {
 namespace {
@@ -23,44 +23,6 @@ app_backend backend_of(std::string_view name) {
         }
     }
     return app_backend::wait;
-}
-
-/// How the prompts of an application have tokens in common.
-struct sharing {
-    bool conversation = false;  ///< each prompt is the last one, its answer, and more
-    bool identical = false;     ///< the calls of a visit have one prompt
-    bool instructed = false;    ///< units begin with instructions that all runs have
-};
-sharing sharing_of(std::string_view application) {
-    if (application == "code_feedback" || application == "react_alfw") {
-        return {.conversation = true};
-    }
-    if (application == "react_fever") {
-        return {.conversation = true, .instructed = true};
-    }
-    if (application == "got_docmerge" || application == "factool_code") {
-        return {.identical = true};
-    }
-    const bool instructed = application == "factool_kbqa" || application == "factool_math" ||
-                            application == "hugginggpt";
-    return {.instructed = instructed};
-}
-
-/// Instructions are what the shortest prompt of a unit has, but for a few tokens.
-constexpr double instructed_share = 0.95;
-std::uint32_t instructions_of(const std::vector<const demand::run_record*>& runs,
-                              std::string_view unit) {
-    std::uint32_t least = std::numeric_limits<std::uint32_t>::max();
-    for (const demand::run_record* r : runs) {
-        for (const demand::unit_record& u : r->units) {
-            if (u.unit == unit) {
-                for (const demand::call_record& c : u.calls) {
-                    least = std::min(least, c.prompt_tokens);
-                }
-            }
-        }
-    }
-    return static_cast<std::uint32_t>(instructed_share * least);
 }
 
 double ideal_seconds(const demand::run_record& run, const ideal_rates& rates) {
@@ -91,21 +53,12 @@ double ideal_seconds(const demand::run_record& run, const ideal_rates& rates) {
 
 /// What the run needs, of all calls and of the longest path, as trackers reckon.
 void reckon(app_task& task, const demand::service_rates& rates) {
-    for (const demand::unit_record& u : task.run->units) {
-        if (backend_of(u.backend) == app_backend::wait) {
-            continue;  // nobody schedules it
-        }
-        demand::call_record longest;
-        for (const demand::call_record& c : u.calls) {
-            task.service_s += rates.prefill_s_per_token * c.prompt_tokens +
-                              rates.decode_s_per_token * c.completion_tokens + c.seconds;
-            longest.prompt_tokens = std::max(longest.prompt_tokens, c.prompt_tokens);
-            longest.completion_tokens = std::max(longest.completion_tokens, c.completion_tokens);
-            longest.seconds = std::max(longest.seconds, c.seconds);
-        }
-        task.path_s += rates.prefill_s_per_token * longest.prompt_tokens +
-                       rates.decode_s_per_token * longest.completion_tokens + longest.seconds;
-    }
+    demand::run_record scheduled = *task.run;
+    std::erase_if(scheduled.units, [](const demand::unit_record& u) {
+        return backend_of(u.backend) == app_backend::wait;  // nobody schedules it
+    });
+    task.service_s = demand::service_seconds(scheduled, rates);
+    task.path_s = demand::path_seconds(scheduled, rates);
 }
 
 /// Lays out the calls of tasks in a load.
@@ -116,7 +69,7 @@ class layout_of_calls {
 
     void add(std::uint32_t task, const std::vector<const demand::run_record*>& same_class) {
         app_task& t = out_.tasks[task];
-        const sharing has = sharing_of(t.run->application);
+        const prompt_sharing has = sharing_of(t.run->application);
         std::uint32_t number = 0;
         for (const demand::unit_record& u : t.run->units) {
             app_visit visit{&u, backend_of(u.backend), 0, 0};
@@ -157,6 +110,7 @@ class layout_of_calls {
         const std::uint64_t blocks = r.prompt_tokens / block_tokens_;
         for (std::uint64_t b = 0; b < blocks; ++b) {
             const bool common = (b + 1) * block_tokens_ <= common_tokens;
+            r.cached_blocks += common ? 1 : 0;
             r.block_ids.push_back(workload::draw(common ? name : mine, prompt_stream, b) >> 1);
         }
         out_.calls.requests.push_back(std::move(r));

@@ -15,7 +15,8 @@
 
 namespace sluice::experiment {
 
-/// What an experiment's names stand for.
+/// What an experiment's names stand for; with L3, records say what there is KV of, and the
+/// link has its rate.
 struct app_inputs {
     app_mix mix;
     hardware_profile hardware;

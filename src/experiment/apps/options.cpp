@@ -18,6 +18,8 @@ using option_text::read;
 using option_text::read_flag;
 using option_text::set_text;
 
+constexpr std::array cache_names{"late", "queue", "prewarm"};
+
 std::string on_off(bool on) { return on ? "on" : "off"; }
 
 template <class T>
@@ -93,6 +95,29 @@ constexpr app_option options_table[] = {
          return read<std::uint32_t>(t, 5, 1'000'000, o.host_adapters);
      },
      [](const app_options& o) { return fmt::format("{}", o.host_adapters); }},
+    {"load-share", "0 to 0.95",
+     "L3 holds prefixes, behind a link with which loading is this share of the TTFT of a call that "
+     "loads, alone",
+     [](app_options& o, std::string_view t) { return read(t, 0.0, 0.95, o.load_share); },
+     [](const app_options& o) { return fmt::format("{}", o.load_share); }},
+    {"host", "GB", "Host memory for KV; none without L3, and the profile's with it",
+     [](app_options& o, std::string_view t) { return set_number(o.host_gb, t, 0.1, 1e5); },
+     [](const app_options& o) { return text_of(o.host_gb); }},
+    {"cache", "late|queue|prewarm",
+     "What is brought near: what the next call needs; what those that wait need; and what "
+     "applications will need that are elsewhere now",
+     [](app_options& o, std::string_view t) {
+         return option_text::choose(t, cache_names, o.cache);
+     },
+     [](const app_options& o) {
+         return std::string(cache_names[static_cast<std::size_t>(o.cache)]);
+     }},
+    {"load-cost", "on|off", "What is left of an application counts loading",
+     [](app_options& o, std::string_view t) { return set_flag(o.load_cost, t); },
+     [](const app_options& o) { return on_off(o.load_cost); }},
+    {"confidence", "0 to 1", "K of prewarming",
+     [](app_options& o, std::string_view t) { return read(t, 0.01, 0.99, o.prewarm_confidence); },
+     [](const app_options& o) { return fmt::format("{}", o.prewarm_confidence); }},
     {"splits", "N", "Splits of the records into a half to learn from and one to serve",
      [](app_options& o, std::string_view t) { return read<std::uint32_t>(t, 1, 1000, o.splits); },
      [](const app_options& o) { return fmt::format("{}", o.splits); }},

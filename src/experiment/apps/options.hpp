@@ -20,6 +20,13 @@ enum class app_prewarm : std::uint8_t {
 
 [[nodiscard]] std::string_view prewarm_name(app_prewarm p) noexcept;
 
+/// What is brought near for calls.
+enum class cache_use : std::uint8_t {
+    late,     ///< what a call needs, when its turn comes: calls wait outside the pipeline
+    queue,    ///< what those that wait need
+    prewarm,  ///< and what applications will need that are elsewhere now
+};
+
 /// What an experiment with applications consists of.
 struct app_options {
     std::string runs;  ///< folder of run records
@@ -33,10 +40,25 @@ struct app_options {
     std::uint32_t splits = 5;
     std::uint64_t split_seed = 1;  ///< of the first split; the others count up from it
     bool external_fifo = false;    ///< external backends serve by arrival, whatever the policy
-    bool cold_starts = false;      ///< containers, models and adapters start at their use
+    bool learn = true;             ///< models learn from applications as they end
+
+    /// \name What is slow to start
+    ///@{
+    bool cold_starts = false;  ///< containers, models and adapters start at their use
     app_prewarm prewarm = app_prewarm::none;
     std::uint32_t host_adapters = 20;  ///< that host memory has room for
-    bool learn = true;                 ///< models learn from applications as they end
+    ///@}
+
+    /// \name Where KV is kept beside the engine's memory
+    ///@{
+    /// Share of loading in the TTFT of calls that load, with nobody in the way: the rate of the
+    /// link to L3 follows from it. 0: there is no L3.
+    double load_share = 0;
+    std::optional<double> host_gb;  ///< L2; none without L3, and the profile's with it
+    cache_use cache = cache_use::queue;
+    bool load_cost = true;  ///< applications' remaining service counts loading
+    ///@}
+    double prewarm_confidence = 0.3;  ///< K of prewarming, of KV and of what is slow to start
 };
 
 /// An option by its name, which is that of the flag and of the key in a file.

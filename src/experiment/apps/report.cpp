@@ -76,6 +76,8 @@ std::string app_case_json(const app_case& result, int indent) {
     if (result.cold) {
         out["cold_starts"] = cold_json(result);
     }
+    out["ttft_s"] = result.ttft_s;
+    out["near_share"] = result.near_share;
     json by;
     for (const auto& [name, a] : result.by_application) {
         by[name] = act_json(a);

@@ -11,6 +11,7 @@
 
 #include <sluice/demand/app_tracker.hpp>
 #include <sluice/demand/model_set.hpp>
+#include <sluice/demand/prewarmer.hpp>
 
 #include "../profile.hpp"
 #include "cold_starts.hpp"
@@ -45,11 +46,19 @@ struct app_run {
     std::array<double, app_backends> busy{};  ///< shares of the makespan, of what each can do
     std::array<double, app_backends> waited_s{};  ///< for a place of an external backend, by visit
     std::uint64_t prompt_tokens = 0;
-    std::uint64_t computed_tokens = 0;  ///< of the prompts; the rest was in L1
+    std::uint64_t computed_tokens = 0;  ///< of the prompts; KV of the rest was somewhere
+    std::uint64_t fetched_tokens = 0;   ///< of the rest: from L3, when the call was there already
+    double ttft_s = 0;                  ///< mean over the calls
+    demand::prewarmer_stats prewarmer;
     demand::app_tracker_stats tracker;
     std::optional<cold_start_result> cold;  ///< if the options say so
     double wall_s = 0;
 };
+
+/// Of what is left of applications: those of the published evaluation, and loading by the link.
+[[nodiscard]] demand::service_rates rates_of(const app_options& options,
+                                             const hardware_profile& hardware,
+                                             const kv_model& model) noexcept;
 
 /// Replays the applications of a draw closed loop on the production pipeline, on virtual time.
 /// \return what is wrong with the policy or the profile; kInternal: nothing moves any more

@@ -63,11 +63,18 @@ absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed
         return absl::InvalidArgumentError(
             "prewarm: nothing has to be started; set cold-starts, or leave prewarm at none");
     }
+    if (options.prewarm == app_prewarm::hermes && options.cache == cache_use::prewarm) {
+        return absl::InvalidArgumentError(
+            "prewarm: a tracker is followed by one prewarmer; set cache to late or queue, or "
+            "prewarm to none or epwq");
+    }
     std::vector<std::vector<const demand::run_record*>> served;
     demand::model_set models;
+    demand::demand_options learning;
+    learning.rates = rates_of(options, in.hardware, in.model);
     for (const app_mix::share& s : in.mix.shares) {
         split_runs halves = split_halves(in.corpus.runs.find(s.application)->second, seed);
-        auto model = demand::demand_model::learn(s.application, halves.learned);
+        auto model = demand::demand_model::learn(s.application, halves.learned, learning);
         SLUICE_RETURN_IF_ERROR(annotate(model.status(), s.application));
         models.add(*std::move(model));
         served.push_back(std::move(halves.served));
@@ -81,6 +88,7 @@ absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed
     o.block_tokens = in.hardware.block_tokens;
     o.ideal = {in.hardware.iteration.prefill_per_token_s,
                in.hardware.iteration.decode.back().seconds};
+    o.rates = learning.rates;
     const app_draw draw = draw_apps(in.mix, served, o);
     auto run = serve_apps({options, in.mix, in.hardware, in.model, draw, models, seed});
     SLUICE_RETURN_IF_ERROR(annotate(run.status(), fmt::format("split {}", seed)));
@@ -123,6 +131,7 @@ app_case summarize(app_options options, std::vector<app_run> runs) {
     const auto n = static_cast<double>(out.runs.size());
     double prompts = 0;
     double computed = 0;
+    double fetched = 0;
     for (const app_run& r : out.runs) {
         for (std::size_t b = 0; b < app_backends; ++b) {
             out.busy[b] += r.busy[b] / n;
@@ -136,8 +145,11 @@ app_case summarize(app_options options, std::vector<app_run> runs) {
             }
             out.cold->add(*r.cold);
         }
+        fetched += static_cast<double>(r.fetched_tokens);
+        out.ttft_s += r.ttft_s / n;
         out.wall_s += r.wall_s;
     }
+    out.near_share = prompts > 0 ? 1 - (computed + fetched) / prompts : 0;
     out.cached_share = prompts > 0 ? 1 - computed / prompts : 0;
     return out;
 }

@@ -32,6 +32,8 @@ struct app_case {
     double makespan_s = 0;                    ///< the same
     double cached_share = 0;                  ///< of prompt tokens
     std::optional<cold_start_result> cold;    ///< sums over the splits
+    double near_share = 0;                    ///< of prompt tokens: KV in L1 or L2 when needed
+    double ttft_s = 0;                        ///< mean over splits of that of the calls
     double wall_s = 0;
 };
 
