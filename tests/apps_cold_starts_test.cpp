@@ -323,7 +323,7 @@ TEST_CASE("cold starts: options that do not fit", "[apps]") {
     lone.options.prewarm = app_prewarm::hermes;
     lone.options.cold_starts = true;
     lone.options.cache = cache_use::prewarm;
-    CHECK_THAT(fault_of(lone.options), ContainsSubstring("one prewarmer"));
+    CHECK_THAT(fault_of(lone.options), ContainsSubstring("one at a time"));
 
     const auto mix = load_mix("lora");
     REQUIRE(mix.ok());

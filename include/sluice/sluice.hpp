@@ -75,7 +75,6 @@
 #include <sluice/demand/warmable.hpp>
 #include <sluice/demand/worker_process.hpp>
 
-
 #include <sluice/device/device.hpp>
 #include <sluice/device/host_device.hpp>
 

@@ -53,6 +53,7 @@ int run(int argc, char** argv) {
     command::add_put(app, exit_code);
     command::add_fetch(app, exit_code);
     command::add_sim(app, exit_code);
+    command::add_demand(app, exit_code);
     command::add_version(app, exit_code);
     try {
         app.parse(argc, argv);

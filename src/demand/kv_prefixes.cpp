@@ -7,6 +7,8 @@
 namespace sluice::demand {
 namespace {
 
+// Of the seconds expected for a block.
+constexpr double least_of_a_load = 0.05;
 constexpr double newest_share = 0.1;  // of a load in what is learned
 
 }  // namespace
@@ -109,7 +111,10 @@ bool kv_prefixes::take(const request_event& event) {
         if (event.kind == event_kind::ready && event.blocks > 0) {
             const double seconds = to_seconds(clock_.now() - known->second.since);
             const double block = (seconds - options_.prefix_s) / event.blocks;
-            block_s_ += newest_share * ((block > 0 ? block : 0) - block_s_);
+            // What takes next to nothing was near already, and says nothing about loads.
+            if (block > block_s_ * least_of_a_load) {
+                block_s_ += newest_share * (block - block_s_);
+            }
         }
         done = std::move(known->second.done);
         loads_.erase(known);

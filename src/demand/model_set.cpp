@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sluice/demand/model_set.hpp>
 
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
+
+#include <fmt/format.h>
 
 namespace sluice::demand {
 
@@ -15,6 +20,32 @@ void model_set::add(std::unique_ptr<demand_model> model) {
     pooled_ = false;
     std::string name = model->application();
     models_.insert_or_assign(std::move(name), std::move(model));
+}
+
+absl::Status model_set::load_directory(const std::string& folder, const demand_options& options) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    std::vector<std::string> files;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        if (it->path().extension() == ".json") {
+            files.push_back(it->path().string());
+        }
+    }
+    if (error) {
+        return absl::NotFoundError(fmt::format("{}: {}", folder, error.message()));
+    }
+    if (files.empty()) {
+        return absl::NotFoundError(fmt::format("{}: no model (*.json) there", folder));
+    }
+    std::sort(files.begin(), files.end());
+    for (const std::string& file : files) {
+        absl::StatusOr<std::unique_ptr<demand_model>> model = demand_model::read(file, options);
+        if (!model.ok()) {
+            return model.status();
+        }
+        add(*std::move(model));
+    }
+    return absl::OkStatus();
 }
 
 demand_model* model_set::find(std::string_view application) const noexcept {

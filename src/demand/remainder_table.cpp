@@ -53,7 +53,7 @@ void remainder_table::side::build(std::span<const double> left, std::span<const 
     samples_.assign(left);
     fit_ = {};
     predicted_.clear();
-    ratio_.clear();
+    actual_.clear();
     order_.clear();
     if (features.empty()) {
         return;
@@ -63,13 +63,13 @@ void remainder_table::side::build(std::span<const double> left, std::span<const 
     if (!regressed()) {
         return;
     }
-    const double mean = samples_.mean();
     double smallest = samples_.max();
     for (const double s : left) {
         smallest = s > 0 ? std::min(smallest, s) : smallest;
     }
     constexpr double half = 0.5;
     least_ = half * smallest;
+    small_ = half * samples_.mean();
     order_.resize(left.size());
     std::iota(order_.begin(), order_.end(), 0u);
     std::stable_sort(order_.begin(), order_.end(), [&held_out](std::uint32_t a, std::uint32_t b) {
@@ -77,9 +77,7 @@ void remainder_table::side::build(std::span<const double> left, std::span<const 
     });
     for (const std::uint32_t i : order_) {
         predicted_.push_back(held_out[i]);
-        // A prediction far below the mean is mostly error, and what it is off by means little for
-        // others.
-        ratio_.push_back(left[i] / std::max(held_out[i], half * mean));
+        actual_.push_back(left[i]);
     }
 }
 
@@ -108,13 +106,18 @@ std::size_t remainder_table::side::first_near(double predicted) const noexcept {
 void remainder_table::side::near(const feature_row& row, std::vector<double>& scratch,
                                  sample_set& out) const {
     const double predicted = std::max(fit_.predict(row), least_);
-    const std::span<const double> ratios =
-        std::span(ratio_).subspan(first_near(predicted), count_near());
-    scratch.assign(ratios.begin(), ratios.end());
-    std::sort(scratch.begin(), scratch.end());
-    for (double& s : scratch) {
-        s *= predicted;
+    const std::size_t first = first_near(predicted);
+    scratch.clear();
+    for (std::size_t i = first; i < first + count_near(); ++i) {
+        // What this run would have been, were it of the size that is predicted.
+        const double as_part = actual_[i] * predicted / predicted_[i];
+        const double as_seconds = actual_[i] + predicted - predicted_[i];
+        constexpr double half = 0.5;
+        scratch.push_back(predicted_[i] >= small_
+                              ? as_part
+                              : std::max(as_seconds, half * std::min(predicted, actual_[i])));
     }
+    std::sort(scratch.begin(), scratch.end());
     out.assign_sorted(scratch);
 }
 

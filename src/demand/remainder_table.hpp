@@ -61,9 +61,10 @@ class remainder_table {
         sample_set samples_;
         ridge_fit fit_;
         double least_ = 0;  ///< that is ever predicted
+        double small_ = 0;  ///< below, errors are no part of what is predicted but seconds
         /// By what was predicted of each run without it, in ascending order.
         std::vector<double> predicted_;
-        std::vector<double> ratio_;  ///< what it was, as a part of that
+        std::vector<double> actual_;  ///< what it was
         std::vector<std::uint32_t> order_;
     };
 

@@ -7,14 +7,14 @@
 namespace sluice::demand::detail {
 namespace {
 
-// Marks that tell keys of tables apart; no units.
+// Marks that tell keys of tables apart; like no_unit, no units.
 constexpr unit_id in_unit_mark = no_unit - 1;
 constexpr unit_id left_unit_mark = no_unit - 2;
 
 /// As many runs have to agree for what they say to count.
 std::size_t needed(const run_window& runs) noexcept {
     constexpr std::size_t enough = 5;
-    return std::min(enough, (runs.size() + 1) / 2);
+    return std::clamp<std::size_t>(runs.size() / 4, 1, enough);
 }
 
 way_hash way_of(const observation& seen) noexcept {
@@ -134,6 +134,9 @@ const remainder_table& remainders::at_unit(const run_window& runs, unit_id unit,
 }
 
 remainders::found_table remainders::find(const run_window& runs, const observation& seen) {
+    if (seen.current && seen.current->unit >= left_unit_mark) {
+        return {};  // nothing is known of it
+    }
     const remainder_table& way = on_way(runs, seen);
     if (way.places.size() >= needed(runs)) {
         return {&way, way.service.regressed() ? demand_basis::similar : demand_basis::path};
@@ -143,7 +146,7 @@ remainders::found_table remainders::find(const run_window& runs, const observati
         return {};
     }
     const unit_id unit = left ? seen.ended.back().unit : seen.current->unit;
-    if (unit == no_unit) {
+    if (unit >= left_unit_mark) {
         return {};
     }
     const std::size_t visit = visits_of(seen.ended, unit) + (left ? 0 : 1);

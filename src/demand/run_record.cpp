@@ -131,7 +131,7 @@ absl::StatusOr<run_record> read_run(const json::value& text) {
     for (std::size_t i = 0; i < placed.size(); ++i) {
         if (i > 0 && placed[i].place == placed[i - 1].place) {
             return text.error(fmt::format("units {} and {} have the same 'start_order', {}",
-                                          json::quote(placed[i - 1].what.unit),
+                                          json::quote(out.units.back().unit),
                                           json::quote(placed[i].what.unit), placed[i].place));
         }
         out.units.push_back(std::move(placed[i].what));

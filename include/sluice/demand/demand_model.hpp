@@ -22,7 +22,7 @@ struct demand_options {
     service_rates rates;
     /// The newest runs that count; 1 to 100000.
     std::size_t window = 1000;
-    /// Of a model that is read from JSON: the runs that are drawn from it, and their seed.
+    /// Of a model that is read from JSON: how many runs are drawn from it, and their seed.
     std::size_t drawn_runs = 500;
     std::uint64_t seed = 1;
 };
@@ -80,6 +80,17 @@ class demand_model {
     [[nodiscard]] static absl::StatusOr<std::unique_ptr<demand_model>> learn(
         std::string application, std::span<const run_record> runs,
         const demand_options& options = {});
+
+    /// A model from its file (docs/demand.md), which holds distributions and no runs: runs are
+    /// drawn from them, the same ones each time. A file may be written by hand.
+    /// \return kInvalidArgument, as "SOURCE:LINE: what", or options out of range
+    [[nodiscard]] static absl::StatusOr<std::unique_ptr<demand_model>> parse(
+        std::string_view json, std::string_view source, const demand_options& options = {});
+    /// \return as `parse`; kNotFound, kPermissionDenied, kUnavailable: it cannot be read
+    [[nodiscard]] static absl::StatusOr<std::unique_ptr<demand_model>> read(
+        const std::string& file, const demand_options& options = {});
+    /// The file of what the window holds: quantiles, the ways that runs went, rank correlations.
+    [[nodiscard]] std::string to_json() const;
 
     demand_model(const demand_model&) = delete;
     demand_model& operator=(const demand_model&) = delete;

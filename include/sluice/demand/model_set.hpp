@@ -26,6 +26,10 @@ class model_set {
     model_set& operator=(model_set&&) noexcept;
     ~model_set();
 
+    /// Reads all models of a folder: its files *.json, in the order of their names.
+    /// \return kNotFound: no such folder, or none in it; else as `demand_model::read`. What was
+    /// read before a fault stays.
+    absl::Status load_directory(const std::string& folder, const demand_options& options = {});
     /// Adds a model, or replaces that of the same application.
     void add(std::unique_ptr<demand_model> model);
     /// Null: unknown.

@@ -127,14 +127,15 @@ absl::Status app_server::assemble() {
         cold_ = std::make_unique<cold_starts>(
             s_.options.prewarm, size, s_.draw, s_.seed, *tracker_,
             [this](std::uint32_t task) { return external_rank(task); },
-            [this](std::uint32_t call) { call_comes(call); }, s_.options.prewarm_confidence,
-            home());
+            [this](std::uint32_t call) { enter(call); }, s_.options.prewarm_confidence, home());
     }
-    arrival_timer_.emplace(*this, 0,
-                           [](timer& f) noexcept { static_cast<owned_timer&>(f).owner.arrive(); });
+    arrival_timer_.emplace(*this, 0, [](timer& f) noexcept {
+        static_cast<owned_timer&>(f).owner.arrive();
+    });
     home().arm(*arrival_timer_, time_point{from_seconds(s_.draw.tasks.front().arrival_s)});
-    progress_timer_.emplace(
-        *this, 0, [](timer& f) noexcept { static_cast<owned_timer&>(f).owner.report_progress(); });
+    progress_timer_.emplace(*this, 0, [](timer& f) noexcept {
+        static_cast<owned_timer&>(f).owner.report_progress();
+    });
     home().arm(*progress_timer_, time_point{progress_interval});
     return absl::OkStatus();
 }
@@ -181,6 +182,9 @@ void app_server::arrive() {
 void app_server::begin_visit(std::uint32_t task) {
     live_task& t = live_[task];
     const app_visit& v = visit_of(task);
+    if (prefixes_ != nullptr) {
+        prefixes_->begins(task, t.visit);
+    }
     if (cold_ != nullptr) {
         cold_->visit_begins(task, v);
     }
@@ -213,11 +217,11 @@ void app_server::end_visit(std::uint32_t task) {
         return;
     }
     keep(tracker_->end(t.handle));
-    if (cold_ != nullptr) {
-        cold_->application_ends(task);
-    }
     if (prefixes_ != nullptr) {
         prefixes_->ended(task);
+    }
+    if (cold_ != nullptr) {
+        cold_->application_ends(task);
     }
     const double now = to_seconds(home().now().time_since_epoch());
     out_.tasks[task] = {from.run->application, from.arrival_s, now - from.arrival_s,
@@ -232,11 +236,11 @@ void app_server::come(std::uint32_t i) {
     if (cold_ != nullptr) {
         cold_->call_comes(i);
     } else {
-        call_comes(i);
+        enter(i);
     }
 }
 
-void app_server::call_comes(std::uint32_t i) {
+void app_server::enter(std::uint32_t i) {
     if (s_.options.cache == cache_use::late) {
         outside_.push_back(i);
         submit_waiting();
@@ -274,7 +278,7 @@ void app_server::submit(std::uint32_t i) {
     spec.prompt_tokens = r.prompt_tokens;
     spec.pages = bed_->pages_of(i);
     spec.application = live_[s_.draw.owner[i]].handle;
-    spec.write_back = s_.options.load_share > 0 || s_.options.host_gb;
+    spec.write_back = s_.options.load_share == 0 && s_.options.host_gb;  // L3 has it
     spec.user = bed_->user_of(i);
     const absl::StatusOr<request_handle> handle = pipe_->submit(spec);
     keep(annotate(handle.status(), fmt::format("call {}", i)));
@@ -335,9 +339,6 @@ void app_server::part_ended(std::uint32_t i) {
     keep(pipe_->release(calls_[i].handle));
     if (cold_ != nullptr) {
         cold_->call_ended(i);
-    }
-    if (prefixes_ != nullptr) {
-        prefixes_->said(i);
     }
     const std::uint32_t task = s_.draw.owner[i];
     live_task& t = live_[task];
@@ -429,18 +430,20 @@ absl::StatusOr<app_run> app_server::run() {
         }
     }
     out_.tracker = tracker_->stats();
-    if (cold_ != nullptr) {
-        out_.cold = cold_->result();
-    }
     out_.ttft_s = ttft_total_s_ / static_cast<double>(calls_.size());
     if (prefixes_ != nullptr) {
         out_.prewarmer = prefixes_->stats();
     }
+    if (cold_ != nullptr) {
+        out_.cold = cold_->result();
+    }
     out_.busy[0] = bed_->compute_busy_seconds() / out_.makespan_s;
     for (std::size_t b = 1; b < app_backends; ++b) {
         const external_queue& q = *queues_[b];
-        out_.busy[b] = all_places[b] > 0 ? q.busy_seconds() / (all_places[b] * out_.makespan_s) : 0;
-        out_.waited_s[b] = q.items() > 0 ? q.waited_seconds() / static_cast<double>(q.items()) : 0;
+        out_.busy[b] =
+            all_places[b] > 0 ? q.busy_seconds() / (all_places[b] * out_.makespan_s) : 0;
+        out_.waited_s[b] =
+            q.items() > 0 ? q.waited_seconds() / static_cast<double>(q.items()) : 0;
     }
     return std::move(out_);
 }

@@ -69,8 +69,8 @@ class app_server {
     void end_visit(std::uint32_t task);
 
     // The engine
-    void come(std::uint32_t call);        // its client has sent it
-    void call_comes(std::uint32_t call);  // what it needs started is there
+    void come(std::uint32_t call);   // its client has sent it
+    void enter(std::uint32_t call);  // nothing but its turn is missing
     void submit_waiting();
     void submit(std::uint32_t call);
     std::size_t collect();
@@ -79,7 +79,6 @@ class app_server {
     void report_progress();
 
     // External backends
-    void add_external(std::uint32_t task);
     void begin_external(std::uint32_t task);
     void end_external(std::uint32_t task);
     [[nodiscard]] rank_value external_rank(std::uint32_t task) const;

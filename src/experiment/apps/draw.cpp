@@ -15,6 +15,7 @@ constexpr std::uint64_t arrival_stream = 35;
 constexpr std::uint64_t deadline_stream = 36;
 constexpr std::uint64_t gap_stream = 37;
 constexpr std::uint64_t prompt_stream = 38;
+constexpr std::uint64_t visit_stream = 39;
 
 app_backend backend_of(std::string_view name) {
     for (std::size_t i = 0; i < app_backends; ++i) {
@@ -64,66 +65,83 @@ void reckon(app_task& task, const demand::service_rates& rates) {
 /// Lays out the calls of tasks in a load.
 class layout_of_calls {
  public:
-    layout_of_calls(app_draw& out, std::uint64_t seed, std::uint32_t block_tokens)
-        : out_(out), seed_(seed), block_tokens_(block_tokens) {}
+    layout_of_calls(app_draw& out, const draw_options& o) : out_(out), o_(o) {}
 
     void add(std::uint32_t task, const std::vector<const demand::run_record*>& same_class) {
         app_task& t = out_.tasks[task];
-        const prompt_sharing has = sharing_of(t.run->application);
-        std::uint32_t number = 0;
+        const std::string& application = t.run->application;
+        const prompt_sharing has = sharing_of(application);
+        const bool waits = application != "code_feedback" && application != "hugginggpt";
+        std::uint64_t said = 0;  // tokens of the conversation so far
         for (const demand::unit_record& u : t.run->units) {
             app_visit visit{&u, backend_of(u.backend), 0, 0};
-            if (visit.at == app_backend::llm) {
-                visit.first_call = static_cast<std::uint32_t>(out_.calls.requests.size());
-                const std::uint32_t common =
-                    has.instructed ? instructions_of(same_class, u.unit) : 0;
-                std::uint32_t place = 0;
-                for (const demand::call_record& c : u.calls) {
-                    const std::uint64_t own =
-                        has.conversation ? 0 : 1 + number * 1000ULL + (has.identical ? 0 : place);
-                    add_call(task, c, own, t.run->application + '/' + u.unit, common);
-                    ++place;
-                }
-            } else {
+            if (visit.at != app_backend::llm) {
                 for (const demand::call_record& c : u.calls) {
                     visit.seconds = std::max(visit.seconds, c.seconds);
                 }
+                t.visits.push_back(visit);
+                continue;
             }
-            ++number;
+            visit.first_call = static_cast<std::uint32_t>(out_.calls.requests.size());
+            const std::uint64_t instructed =
+                has.instructed ? instructions_of(same_class, u.unit) : 0;
+            const std::uint64_t number = t.visits.size() + 1;
+            for (std::uint64_t place = 0; place < u.calls.size(); ++place) {
+                texts of;
+                of.elsewhere = o_.far ? workload::draw(o_.seed ^ task, visit_stream, number) : 0;
+                of.instructions = name_of(application + '/' + u.unit);
+                of.instructed = instructed;
+                const std::uint64_t same = has.identical ? 0 : place;
+                of.own = workload::draw(workload::mix(o_.seed ^ task), prompt_stream,
+                                        has.conversation ? 0 : number * 1000 + same);
+                add_call(task, u.calls[place], of, std::max(instructed, said), waits);
+            }
+            said = has.conversation ? u.calls.front().prompt_tokens : 0;
             t.visits.push_back(visit);
         }
     }
 
  private:
-    void add_call(std::uint32_t task, const demand::call_record& c, std::uint64_t own,
-                  std::string_view unit, std::uint32_t common_tokens) {
+    /// What the tokens of a prompt are called.
+    struct texts {
+        std::uint64_t elsewhere = 0;  // other engines have seen it, not this one
+        std::uint64_t instructions = 0;
+        std::uint64_t instructed = 0;  // tokens
+        std::uint64_t own = 0;
+    };
+
+    static std::uint64_t name_of(std::string_view text) {
+        std::uint64_t name = 0;
+        for (const char c : text) {
+            name = workload::mix(name ^ static_cast<unsigned char>(c));
+        }
+        return name;
+    }
+
+    void add_call(std::uint32_t task, const demand::call_record& c, const texts& of,
+                  std::uint64_t known, bool waits) {
         const std::uint64_t index = out_.calls.requests.size();
         load_request r;
         r.prompt_tokens = std::max<std::uint64_t>(c.prompt_tokens, 1);
         r.output_tokens = std::max<std::uint32_t>(c.completion_tokens, 1);
         r.deadline_multiple = 0;
-        std::uint64_t name = 0;
-        for (const char ch : unit) {
-            name = workload::mix(name ^ static_cast<unsigned char>(ch));
-        }
-        const std::uint64_t mine = workload::draw(workload::mix(seed_ ^ task), prompt_stream, own);
-        const std::uint64_t blocks = r.prompt_tokens / block_tokens_;
+        r.cached_blocks = c.cached_tokens / o_.block_tokens;
+        const std::uint64_t blocks = r.prompt_tokens / o_.block_tokens;
         for (std::uint64_t b = 0; b < blocks; ++b) {
-            const bool common = (b + 1) * block_tokens_ <= common_tokens;
-            r.cached_blocks += common ? 1 : 0;
-            r.block_ids.push_back(workload::draw(common ? name : mine, prompt_stream, b) >> 1);
+            const bool instructed = (b + 1) * o_.block_tokens <= of.instructed;
+            const std::uint64_t text = (instructed ? of.instructions : of.own) ^ of.elsewhere;
+            r.block_ids.push_back(workload::draw(text, prompt_stream, b) >> 1);
         }
+        out_.known_blocks.push_back(
+            static_cast<std::uint32_t>(std::min(blocks, known / o_.block_tokens)));
         out_.calls.requests.push_back(std::move(r));
         out_.owner.push_back(task);
-        const std::string& app = out_.tasks[task].run->application;
-        const bool waits = app != "code_feedback" && app != "hugginggpt";
-        const double unit_draw = workload::to_unit(workload::draw(seed_, gap_stream, index));
-        out_.gap_s.push_back(waits ? 0.006 + 0.294 * unit_draw : 0);
+        const double share = workload::to_unit(workload::draw(o_.seed, gap_stream, index));
+        out_.gap_s.push_back(waits ? 0.006 + 0.294 * share : 0);
     }
 
     app_draw& out_;
-    const std::uint64_t seed_;
-    const std::uint32_t block_tokens_;
+    const draw_options& o_;
 };
 
 }  // namespace
@@ -148,7 +166,7 @@ app_draw draw_apps(const app_mix& mix,
     }
     const double rate = o.tasks * o.intensity / o.window_s;
     double at_s = 0;
-    layout_of_calls layout(out, o.seed, o.block_tokens);
+    layout_of_calls layout(out, o);
     for (std::uint32_t i = 0; i < o.tasks; ++i) {
         double left = workload::to_unit(workload::draw(o.seed, class_stream, i)) * total;
         std::size_t chosen = 0;

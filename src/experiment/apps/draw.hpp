@@ -44,6 +44,8 @@ struct app_draw {
     load calls;                       ///< all calls to the LLM; arrivals are not known before
     std::vector<std::uint32_t> owner; ///< by call: its task
     std::vector<double> gap_s;        ///< by call: what the client waits before it
+    /// By call: leading blocks of which there has been KV before, as the client knows.
+    std::vector<std::uint32_t> known_blocks;
     std::vector<app_task> tasks;      ///< by arrival
 };
 
@@ -60,6 +62,8 @@ struct draw_options {
     double window_s = 0;
     double deadline_share = 0;
     std::uint32_t block_tokens = 32;
+    /// Each visit comes to an engine that has not seen its prefixes: L3 alone has them.
+    bool far = false;
     ideal_rates ideal;
     demand::service_rates rates;  ///< of what trackers reckon
 };

@@ -58,6 +58,14 @@ constexpr app_measure measures_table[] = {
                                      : 1 - static_cast<double>(r.computed_tokens) /
                                                static_cast<double>(r.prompt_tokens);
      }},
+    {"near", true,
+     [](const app_run& r) {
+         const std::uint64_t far = r.computed_tokens + r.fetched_tokens;
+         return r.prompt_tokens == 0 ? none
+                                     : 1 - static_cast<double>(far) /
+                                               static_cast<double>(r.prompt_tokens);
+     }},
+    {"ttft_mean", false, [](const app_run& r) { return r.ttft_s; }},
     {"warm_docker", true, [](const app_run& r) { return warm_share(r, cold_kind::docker); }},
     {"warm_dnn", true, [](const app_run& r) { return warm_share(r, cold_kind::dnn); }},
     {"warm_lora", true, [](const app_run& r) { return warm_share(r, cold_kind::lora); }},
@@ -65,14 +73,6 @@ constexpr app_measure measures_table[] = {
      [](const app_run& r) { return r.cold ? by_application(r, r.cold->all().waited_s) : none; }},
     {"cold_waste", false,
      [](const app_run& r) { return r.cold ? by_application(r, r.cold->all().wasted_s) : none; }},
-    {"near", true,
-     [](const app_run& r) {
-         const std::uint64_t far = r.computed_tokens + r.fetched_tokens;
-         return r.prompt_tokens == 0
-                    ? none
-                    : 1 - static_cast<double>(far) / static_cast<double>(r.prompt_tokens);
-     }},
-    {"ttft_mean", false, [](const app_run& r) { return r.ttft_s; }},
     {"makespan", false, [](const app_run& r) { return r.makespan_s; }},
 };
 

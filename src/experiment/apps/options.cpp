@@ -81,20 +81,6 @@ constexpr app_option options_table[] = {
     {"learn", "on|off", "Applications that end become samples of their class",
      [](app_options& o, std::string_view t) { return set_flag(o.learn, t); },
      [](const app_options& o) { return on_off(o.learn); }},
-    {"cold-starts", "on|off", "Containers, models and adapters have to be started before their use",
-     [](app_options& o, std::string_view t) { return set_flag(o.cold_starts, t); },
-     [](const app_options& o) { return on_off(o.cold_starts); }},
-    {"prewarm", "none|epwq|hermes",
-     "What is started ahead: nothing, what is in a queue, or also what is expected",
-     [](app_options& o, std::string_view t) {
-         return option_text::choose(t, prewarm_names, o.prewarm);
-     },
-     [](const app_options& o) { return std::string(prewarm_name(o.prewarm)); }},
-    {"host-adapters", "N", "Adapters that host memory has room for, where a mix has adapters",
-     [](app_options& o, std::string_view t) {
-         return read<std::uint32_t>(t, 5, 1'000'000, o.host_adapters);
-     },
-     [](const app_options& o) { return fmt::format("{}", o.host_adapters); }},
     {"load-share", "0 to 0.95",
      "L3 holds prefixes, behind a link with which loading is this share of the TTFT of a call that "
      "loads, alone",
@@ -118,6 +104,20 @@ constexpr app_option options_table[] = {
     {"confidence", "0 to 1", "K of prewarming",
      [](app_options& o, std::string_view t) { return read(t, 0.01, 0.99, o.prewarm_confidence); },
      [](const app_options& o) { return fmt::format("{}", o.prewarm_confidence); }},
+    {"cold-starts", "on|off", "Containers, models and adapters have to be started before their use",
+     [](app_options& o, std::string_view t) { return set_flag(o.cold_starts, t); },
+     [](const app_options& o) { return on_off(o.cold_starts); }},
+    {"prewarm", "none|epwq|hermes",
+     "What is started ahead: nothing, what is in a queue, or also what is expected",
+     [](app_options& o, std::string_view t) {
+         return option_text::choose(t, prewarm_names, o.prewarm);
+     },
+     [](const app_options& o) { return std::string(prewarm_name(o.prewarm)); }},
+    {"host-adapters", "N", "Adapters that host memory has room for, where a mix has adapters",
+     [](app_options& o, std::string_view t) {
+         return read<std::uint32_t>(t, 5, 1'000'000, o.host_adapters);
+     },
+     [](const app_options& o) { return fmt::format("{}", o.host_adapters); }},
     {"splits", "N", "Splits of the records into a half to learn from and one to serve",
      [](app_options& o, std::string_view t) { return read<std::uint32_t>(t, 1, 1000, o.splits); },
      [](const app_options& o) { return fmt::format("{}", o.splits); }},

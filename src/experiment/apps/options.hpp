@@ -11,6 +11,13 @@
 
 namespace sluice::experiment {
 
+/// What is brought near for calls.
+enum class cache_use : std::uint8_t {
+    late,     ///< what a call needs, when its turn comes: calls wait outside the pipeline
+    queue,    ///< what those that wait need
+    prewarm,  ///< and what applications will need that are elsewhere now
+};
+
 /// What is started ahead of its use, where starts are slow.
 enum class app_prewarm : std::uint8_t {
     none,    ///< nothing
@@ -19,13 +26,6 @@ enum class app_prewarm : std::uint8_t {
 };
 
 [[nodiscard]] std::string_view prewarm_name(app_prewarm p) noexcept;
-
-/// What is brought near for calls.
-enum class cache_use : std::uint8_t {
-    late,     ///< what a call needs, when its turn comes: calls wait outside the pipeline
-    queue,    ///< what those that wait need
-    prewarm,  ///< and what applications will need that are elsewhere now
-};
 
 /// What an experiment with applications consists of.
 struct app_options {

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefixes.hpp"
 
+#include <algorithm>
 #include <vector>
-
-#include <fmt/format.h>
-
-#include "sharing.hpp"
 
 namespace sluice::experiment {
 namespace {
 
-// Keys of instructions; those of conversations are tasks.
-constexpr demand::warm_key first_instructions = demand::warm_key{1} << 32;
+demand::warm_key key_of_visit(std::uint32_t task, std::uint32_t visit) {
+    return demand::warm_key{task} << 32 | visit;
+}
 
 }  // namespace
 
@@ -25,53 +23,22 @@ app_prefixes::app_prefixes(const app_options& options, const app_draw& draw, dou
       watcher_(warmer_, [this](const demand::app_state& a, const demand::unit_facts& unit) {
           return target_of(a, unit);
       }) {
-    talks_.resize(draw.tasks.size());
-    for (const app_task& task : draw.tasks) {
-        if (!sharing_of(task.run->application).instructed) {
-            continue;
-        }
-        for (const app_visit& v : task.visits) {
-            if (v.at != app_backend::llm) {
-                continue;
-            }
-            const load_request& call = draw.calls.requests[v.first_call];
-            const auto [it, fresh] = instructions_.try_emplace(
-                fmt::format("{}/{}", task.run->application, v.record->unit));
-            if (fresh && call.cached_blocks > 0) {
-                it->second = first_instructions + instructions_.size();
-                define(it->second, std::span(call.block_ids).first(call.cached_blocks));
-            }
-        }
-    }
+    at_.resize(draw.tasks.size());
+    defined_.resize(draw.tasks.size());
     tracker_.set_observer(&watcher_);
 }
 
 app_prefixes::~app_prefixes() { tracker_.set_observer(nullptr); }
 
-void app_prefixes::define(demand::warm_key key, std::span<const std::uint64_t> ids) {
-    std::vector<block_key> keys;
-    for (const std::uint64_t id : ids) {
-        keys.push_back(key_of(id));
-    }
-    if (!keys.empty()) {
-        (void)kv_.define(key, keys);
-    }
-}
-
-void app_prefixes::said(std::uint32_t call) {
-    const std::uint32_t task = draw_.owner[call];
-    if (sharing_of(draw_.tasks[task].run->application).conversation) {
-        talks_[task] = true;
-        define(task, draw_.calls.requests[call].block_ids);
-    }
-}
-
 void app_prefixes::ended(std::uint32_t task) {
-    if (talks_[task]) {
-        kv_.remove(task);
+    for (const demand::warm_key key : defined_[task]) {
+        kv_.remove(key);
     }
+    defined_[task].clear();
 }
 
+// The prefix of the next visit of that unit. The client knows it: it has said it, or it is the
+// unit's instructions. Of a conversation no more than the next turn's is known.
 demand::warm_target app_prefixes::target_of(const demand::app_state& a,
                                             const demand::unit_facts& unit) {
     if (!unit.llm()) {
@@ -79,12 +46,29 @@ demand::warm_target app_prefixes::target_of(const demand::app_state& a,
     }
     const auto task =
         static_cast<std::uint32_t>(static_cast<const app_task*>(a.view.user) - draw_.tasks.data());
-    if (talks_[task]) {
-        return {&kv_, task};
+    const std::vector<app_visit>& visits = draw_.tasks[task].visits;
+    for (std::uint32_t v = at_[task] + 1; v < visits.size(); ++v) {
+        if (visits[v].at != app_backend::llm || visits[v].record->unit != unit.name) {
+            continue;
+        }
+        const std::uint32_t call = visits[v].first_call;
+        const std::uint32_t known = draw_.known_blocks[call];
+        if (known == 0) {
+            return {};
+        }
+        const demand::warm_key key = key_of_visit(task, v);
+        std::vector<demand::warm_key>& defined = defined_[task];
+        if (std::find(defined.begin(), defined.end(), key) == defined.end()) {
+            std::vector<block_key> keys;
+            for (std::uint32_t b = 0; b < known; ++b) {
+                keys.push_back(key_of(draw_.calls.requests[call].block_ids[b]));
+            }
+            (void)kv_.define(key, keys);
+            defined.push_back(key);
+        }
+        return {&kv_, key};
     }
-    const auto it = instructions_.find(fmt::format("{}/{}", a.view.application, unit.name));
-    return it != instructions_.end() && it->second != 0 ? demand::warm_target{&kv_, it->second}
-                                                        : demand::warm_target{};
+    return {};
 }
 
 }  // namespace sluice::experiment

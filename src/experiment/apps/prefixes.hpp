@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <span>
-#include <string>
+#include <vector>
 
 #include <sluice/demand/app_prewarmer.hpp>
 #include <sluice/demand/kv_prefixes.hpp>
@@ -16,8 +14,8 @@
 
 namespace sluice::experiment {
 
-/// Prewarms the prefixes of an experiment's applications: what has been said in a conversation, and
-/// the instructions of units.
+/// Prewarms prefixes that applications will need: of conversations what has been said, and of
+/// units their instructions.
 ///
 /// \par Thread safety
 /// On the loop, or when it does not run.
@@ -32,8 +30,7 @@ class app_prefixes {
     app_prefixes(const app_prefixes&) = delete;
     app_prefixes& operator=(const app_prefixes&) = delete;
 
-    /// A call has ended: if it was part of a conversation, its prompt is what has been said.
-    void said(std::uint32_t call);
+    void begins(std::uint32_t task, std::uint32_t visit) { at_[task] = visit; }
     void ended(std::uint32_t task);
     /// \return whether the event is none of the engine's business
     bool take(const request_event& e) { return kv_.take(e); }
@@ -42,15 +39,13 @@ class app_prefixes {
  private:
     [[nodiscard]] demand::warm_target target_of(const demand::app_state& a,
                                                 const demand::unit_facts& unit);
-    void define(demand::warm_key key, std::span<const std::uint64_t> ids);
-
     const app_draw& draw_;
     demand::app_tracker& tracker_;
     demand::kv_prefixes kv_;
     demand::prewarmer warmer_;
     demand::app_prewarmer watcher_;
-    std::map<std::string, demand::warm_key, std::less<>> instructions_;  // by application/unit
-    std::vector<bool> talks_;                                            // by task
+    std::vector<std::uint32_t> at_;  // by task: its visit
+    std::vector<std::vector<demand::warm_key>> defined_;  // by task
 };
 
 }  // namespace sluice::experiment

@@ -73,11 +73,27 @@ std::string app_case_json(const app_case& result, int indent) {
                                          {"modest", ci_of(result.modest)},
                                          {"loose", ci_of(result.loose)},
                                          {"all", ci_of(result.all)}};
+    out["ttft_s"] = result.ttft_s;
+    out["near_share"] = result.near_share;
+    if (o.cache == cache_use::prewarm) {
+        demand::prewarmer_stats all;
+        for (const app_run& r : result.runs) {
+            all.started += r.prewarmer.started;
+            all.failed += r.prewarmer.failed;
+            all.cooled += r.prewarmer.cooled;
+            all.found_warm += r.prewarmer.found_warm;
+            all.found_warming += r.prewarmer.found_warming;
+            all.found_cold += r.prewarmer.found_cold;
+            all.withdrawn += r.prewarmer.withdrawn;
+        }
+        out["prewarming"] = {{"started", all.started},         {"failed", all.failed},
+                             {"cooled", all.cooled},           {"found_warm", all.found_warm},
+                             {"found_warming", all.found_warming},
+                             {"found_cold", all.found_cold},   {"withdrawn", all.withdrawn}};
+    }
     if (result.cold) {
         out["cold_starts"] = cold_json(result);
     }
-    out["ttft_s"] = result.ttft_s;
-    out["near_share"] = result.near_share;
     json by;
     for (const auto& [name, a] : result.by_application) {
         by[name] = act_json(a);

@@ -59,14 +59,13 @@ std::optional<estimate> satisfaction(const std::vector<app_run>& runs, double mu
 
 absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed,
                                   const app_inputs& in) {
+    if (options.prewarm == app_prewarm::hermes && options.cache == cache_use::prewarm) {
+        return absl::InvalidArgumentError(
+            "prewarm is hermes and cache is prewarm: one at a time, a tracker has one observer");
+    }
     if (options.prewarm != app_prewarm::none && !options.cold_starts) {
         return absl::InvalidArgumentError(
             "prewarm: nothing has to be started; set cold-starts, or leave prewarm at none");
-    }
-    if (options.prewarm == app_prewarm::hermes && options.cache == cache_use::prewarm) {
-        return absl::InvalidArgumentError(
-            "prewarm: a tracker is followed by one prewarmer; set cache to late or queue, or "
-            "prewarm to none or epwq");
     }
     std::vector<std::vector<const demand::run_record*>> served;
     demand::model_set models;
@@ -89,6 +88,7 @@ absl::StatusOr<app_run> run_split(const app_options& options, std::uint64_t seed
     o.ideal = {in.hardware.iteration.prefill_per_token_s,
                in.hardware.iteration.decode.back().seconds};
     o.rates = learning.rates;
+    o.far = options.load_share > 0;
     const app_draw draw = draw_apps(in.mix, served, o);
     auto run = serve_apps({options, in.mix, in.hardware, in.model, draw, models, seed});
     SLUICE_RETURN_IF_ERROR(annotate(run.status(), fmt::format("split {}", seed)));
@@ -139,14 +139,14 @@ app_case summarize(app_options options, std::vector<app_run> runs) {
         out.makespan_s += r.makespan_s / n;
         prompts += static_cast<double>(r.prompt_tokens);
         computed += static_cast<double>(r.computed_tokens);
+        fetched += static_cast<double>(r.fetched_tokens);
+        out.ttft_s += r.ttft_s / n;
         if (r.cold) {
             if (!out.cold) {
                 out.cold.emplace();
             }
             out.cold->add(*r.cold);
         }
-        fetched += static_cast<double>(r.fetched_tokens);
-        out.ttft_s += r.ttft_s / n;
         out.wall_s += r.wall_s;
     }
     out.near_share = prompts > 0 ? 1 - (computed + fetched) / prompts : 0;

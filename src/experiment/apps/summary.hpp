@@ -31,9 +31,9 @@ struct app_case {
     std::array<double, app_backends> busy{};  ///< means over the splits
     double makespan_s = 0;                    ///< the same
     double cached_share = 0;                  ///< of prompt tokens
-    std::optional<cold_start_result> cold;    ///< sums over the splits
     double near_share = 0;                    ///< of prompt tokens: KV in L1 or L2 when needed
     double ttft_s = 0;                        ///< mean over splits of that of the calls
+    std::optional<cold_start_result> cold;    ///< sums over the splits
     double wall_s = 0;
 };
 
