@@ -234,6 +234,17 @@ TEST_CASE("progress is no news") {
     CHECK(r.asked.size() == before);
 }
 
+TEST_CASE("a slower engine is seen even if the next unit begins at once") {
+    rig r;
+    const app_handle a = r.begin();
+    r.begin_unit(a, "plan");
+    r.until(12020ms);  // twice as long as by the rates
+    r.end_unit(a, 100, false);
+    r.begin_unit(a, "tool", "tool");
+    CHECK_THAT(r.watcher().pace("llm"), WithinRel(2.0, 1e-3));
+    CHECK(r.watcher().pace("tool") == 1);
+}
+
 TEST_CASE("a slower engine is seen") {
     rig r;
     const app_handle first = r.begin();

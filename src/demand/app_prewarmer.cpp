@@ -95,7 +95,8 @@ void app_prewarmer::arrive(application& known, const app_state& a) {
 }
 
 void app_prewarmer::learn_pace(const application& known, const app_state& a) {
-    const bool just_ended = known.in_unit && !a.in_unit && a.seen.ended.size() == known.ended + 1;
+    // If the next one is seen with it, it began at once: `since` is the end of this one, nearly.
+    const bool just_ended = known.in_unit && a.seen.ended.size() == known.ended + 1;
     if (!just_ended || a.model == nullptr || options_.newest_share <= 0) {
         return;
     }

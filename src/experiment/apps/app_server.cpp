@@ -127,7 +127,7 @@ absl::Status app_server::assemble() {
         cold_ = std::make_unique<cold_starts>(
             s_.options.prewarm, size, s_.draw, s_.seed, *tracker_,
             [this](std::uint32_t task) { return external_rank(task); },
-            [this](std::uint32_t call) { enter(call); }, home());
+            [this](std::uint32_t call) { enter(call); }, s_.options.prewarm_confidence, home());
     }
     arrival_timer_.emplace(*this, 0, [](timer& f) noexcept {
         static_cast<owned_timer&>(f).owner.arrive();

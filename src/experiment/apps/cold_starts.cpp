@@ -11,9 +11,6 @@ namespace {
 
 constexpr std::uint64_t adapter_stream = 49;
 
-// Time lost is worth much more than room held: the published evaluation's K.
-constexpr double confidence = 0.1;
-
 constexpr std::size_t index_of(cold_kind k) noexcept { return static_cast<std::size_t>(k); }
 
 std::optional<cold_kind> kind_of(app_backend at) noexcept {
@@ -58,7 +55,7 @@ void cold_start_result::add(const cold_start_result& other) noexcept {
 cold_starts::cold_starts(app_prewarm mode, const sizes& size, const app_draw& draw,
                          std::uint64_t seed, demand::app_tracker& tracker,
                          const warm_pool::rank_of_task& rank,
-                         std::function<void(std::uint32_t)> pass, loop& on)
+                         std::function<void(std::uint32_t)> pass, double confidence, loop& on)
     : mode_(mode), draw_(draw), tracker_(tracker), pass_(std::move(pass)) {
     const std::array<std::uint32_t, cold_kinds> slots{size.containers, size.workers,
                                                       size.host_adapters};

@@ -60,9 +60,10 @@ class cold_starts {
     /// \param draw, tracker, on  outlive it
     /// \param rank  of a task; smaller goes first
     /// \param pass  takes a call whose adapter is there
+    /// \param confidence  K of the prewarmer
     cold_starts(app_prewarm mode, const sizes& size, const app_draw& draw, std::uint64_t seed,
                 demand::app_tracker& tracker, const warm_pool::rank_of_task& rank,
-                std::function<void(std::uint32_t call)> pass, loop& on);
+                std::function<void(std::uint32_t call)> pass, double confidence, loop& on);
     ~cold_starts();
     cold_starts(const cold_starts&) = delete;
     cold_starts& operator=(const cold_starts&) = delete;

@@ -41,9 +41,13 @@ struct app_options {
     std::uint64_t split_seed = 1;  ///< of the first split; the others count up from it
     bool external_fifo = false;    ///< external backends serve by arrival, whatever the policy
     bool learn = true;             ///< models learn from applications as they end
-    bool cold_starts = false;      ///< containers, models and adapters start at their use
+
+    /// \name What is slow to start
+    ///@{
+    bool cold_starts = false;  ///< containers, models and adapters start at their use
     app_prewarm prewarm = app_prewarm::none;
     std::uint32_t host_adapters = 20;  ///< that host memory has room for
+    ///@}
 
     /// \name Where KV is kept beside the engine's memory
     ///@{
@@ -53,8 +57,8 @@ struct app_options {
     std::optional<double> host_gb;  ///< L2; none without L3, and the profile's with it
     cache_use cache = cache_use::queue;
     bool load_cost = true;  ///< applications' remaining service counts loading
-    double prewarm_confidence = 0.3;
     ///@}
+    double prewarm_confidence = 0.3;  ///< K of prewarming, of KV and of what is slow to start
 };
 
 /// An option by its name, which is that of the flag and of the key in a file.
