@@ -13,6 +13,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <sluice/demand/demand_model.hpp>
+
 #include "support/capi_rig.hpp"
 
 namespace sluice {
@@ -107,6 +109,30 @@ TEST_CASE("c apps: classes are learned, and the shorter goes first") {
     REQUIRE(sluice_metrics(r.pipe, text.data(), text.size(), &needed) == SLUICE_OK);
     CHECK(std::string(text.data()).find("sluice_application_runs_learned_total 24") !=
           std::string::npos);
+}
+
+TEST_CASE("c apps: a class can be given as a file, and what is no such file is refused") {
+    capi_rig r;
+    sluice_pipeline_options o = r.options();
+    o.policy = "mean_srpt";
+    REQUIRE(r.open(o) == SLUICE_OK);
+    std::vector<demand::run_record> runs(3);
+    for (demand::run_record& run : runs) {
+        run.application = "chain";
+        run.units.push_back({"only", "llm", {{100, 100, 0, 0}}});
+    }
+    const std::string json = (*demand::demand_model::learn("chain", runs))->to_json();
+    REQUIRE(sluice_app_model_load(r.pipe, json.data(), json.size()) == SLUICE_OK);
+    const sluice_app_id a = begin(r.pipe, "chain");
+    r.run();
+    CHECK(std::abs(rank_of(r.pipe, a) - (0.01 + 6)) < 0.1);
+    for (std::size_t n = 0; n < json.size(); n += 7) {
+        CHECK(sluice_app_model_load(r.pipe, json.data(), n) == SLUICE_E_INVALID_ARGUMENT);
+    }
+    CHECK(says("json"));
+    CHECK(sluice_app_model_load(r.pipe, "[1]", 3) == SLUICE_E_INVALID_ARGUMENT);
+    r.run();
+    CHECK(rank_of(r.pipe, a) > 1);
 }
 
 TEST_CASE("c apps: without learning, and with rates of one's own") {

@@ -155,6 +155,7 @@ c_structs! {
         fetch_soft_timeout_ns: u64,
         fetch_hard_timeout_ns: u64,
         load_timeout_ns: u64,
+        apps: *const c_void,
     }
 
     sluice_request {
@@ -176,6 +177,7 @@ c_structs! {
         arrival_ns: u64,
         deadline_ns: u64,
         load_timeout_ns: u64,
+        app: u64,
     }
 
     sluice_event {

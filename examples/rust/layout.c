@@ -88,6 +88,7 @@ const struct example_rust_entry example_rust_layout[] = {
     AT(sluice_pipeline_options, fetch_soft_timeout_ns),
     AT(sluice_pipeline_options, fetch_hard_timeout_ns),
     AT(sluice_pipeline_options, load_timeout_ns),
+    AT(sluice_pipeline_options, apps),
 
     TYPE(sluice_request),
     AT(sluice_request, struct_size),
@@ -108,6 +109,7 @@ const struct example_rust_entry example_rust_layout[] = {
     AT(sluice_request, arrival_ns),
     AT(sluice_request, deadline_ns),
     AT(sluice_request, load_timeout_ns),
+    AT(sluice_request, app),
 
     TYPE(sluice_event),
     AT(sluice_event, request),

@@ -18,8 +18,8 @@
 
 namespace sluice::capi {
 
-using sluice::detail::app_of_id;
 using sluice::detail::app_id_of;
+using sluice::detail::app_of_id;
 using sluice::detail::pointer_of;
 
 absl::Status pipeline_object::follow_applications(const sluice_app_options* given) {
@@ -164,15 +164,18 @@ extern "C" {
 
 sluice_status sluice_app_model_load(sluice_pipeline* pipeline, const char* json,
                                     uint64_t bytes) noexcept {
-    return with_tracker("sluice_app_model_load", pipeline,
-                        [&](demand::app_tracker& t) -> absl::Status {
-                            if (json == nullptr) {
-                                return null_argument("json");
-                            }
-                            static_cast<void>(t);
-                            static_cast<void>(bytes);
-                            return absl::UnimplementedError("models are read by a later version");
-                        });
+    return with_tracker(
+        "sluice_app_model_load", pipeline, [&](demand::app_tracker& t) -> absl::Status {
+            if (json == nullptr) {
+                return null_argument("json");
+            }
+            auto model =
+                demand::demand_model::parse({json, static_cast<std::size_t>(bytes)}, "json");
+            if (model.ok()) {
+                t.add_model(*std::move(model));
+            }
+            return model.status();
+        });
 }
 
 sluice_status sluice_app_begin(sluice_pipeline* pipeline, const sluice_app* app,

@@ -165,6 +165,7 @@ void mover::attach(request& r) {
     }
     requests_[r.index] = &r;
     ++live_;
+    warm_ += r.prewarm ? 1 : 0;
 
     const std::uint32_t named = groups() * r.blocks;
     r.blocks_wanted.assign(named, block_ref{}, r.index);

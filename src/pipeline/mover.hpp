@@ -188,14 +188,17 @@ class mover {
     void consider_wants();
     [[nodiscard]] bool wants_now(const request& r) const;
     void grant_all();
-    [[nodiscard]] bool can_grant(request& r);
+    [[nodiscard]] bool can_grant(const request& r);
+    [[nodiscard]] bool revoke_warm(const request& r);
     [[nodiscard]] bool revoke_for(request& r);
     [[nodiscard]] bool grant(request& r);
     void granted(request& r);
     void ungrant(request& r);
     void give_back_page(std::uint32_t group, slot_id s);
+    [[nodiscard]] bool is_counted_on(std::uint32_t entry);
     [[nodiscard]] slot_id take_page(std::uint32_t group, std::uint32_t owner, bool spare = false);
     void unmap_l1(std::uint32_t entry);
+    [[nodiscard]] bool keep_pages(request& r, std::uint32_t from, std::uint32_t to);
     [[nodiscard]] bool make_private(request& r, std::uint32_t from, std::uint32_t to);
     void bind_pages(request& r);
 
@@ -289,6 +292,7 @@ class mover {
     } l1_failed_;
     std::uint64_t l1_room_ = 0;       // grows with what `can_grant` may say yes to
     std::uint64_t l1_order_ = 0;      // grows with changes among ranks of waiters and holders
+    std::uint32_t warm_ = 0;          // requests that prewarm and have had no outcome
     std::uint32_t warm_holders_ = 0;  // L1 holders that prewarm: revocable until they have ended
     double mean_grant_wait_ = 0;      // seconds
     std::uint32_t write_back_slots_ = 0;

@@ -59,7 +59,9 @@ taken mover::take_copy(std::uint32_t id, copy_op*& out) {
         }
         w->state = want::copying;
         holder.landed.erase(w->index);
-        if (!holder.prewarm) {
+        if (holder.prewarm) {
+            note_victim(holder);
+        } else {
             revocable_.erase(holder.index);
         }
         if (!std::exchange(holder.copied_once, true)) {
@@ -150,7 +152,6 @@ void mover::copy_done(copy_op& op) {
         tell_progress(*starter, tell::served);
         maybe_retire(*starter);
     }
-    l1_order_ += warm_holders_ > 0 ? 1 : 0;  // more of what they have can be revoked
     grant_all();
     publish_soon();
 }

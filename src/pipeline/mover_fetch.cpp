@@ -58,6 +58,7 @@ void mover::detach_ref(request& r, block_ref& ref) {
     ref.state = want::none;
     --r.waiting;
     if (was == want::cached) {
+        l1_room_ += warm_ > 0 ? 1 : 0;  // nobody may count on the page any more
         return;
     }
     r.counts.copy_left -= bytes;
@@ -108,7 +109,7 @@ void mover::shorten(request& r, std::uint32_t limit) {
     if (r.settled() || r.plan != k) {
         return;  // it became shorter still, and that has done the rest
     }
-    if (library_owned() && r.holder && !r.prewarm && !make_private(r, k, old)) {
+    if (library_owned() && r.holder && !keep_pages(r, k, old)) {
         ungrant(r);
         if (r.timed_out) {
             set_plan(r, 0);

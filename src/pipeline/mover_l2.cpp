@@ -24,7 +24,7 @@ slot_id mover::acquire_idle_l2(const request& r, std::uint32_t index) {
 
 slot_id mover::acquire_l2(request& r, std::uint32_t index) {
     slot_id s = acquire_idle_l2(r, index);
-    if (s == no_slot && !r.prewarm && (s = steal_l2(r)) != no_slot) {
+    if (s == no_slot && (s = steal_l2(r)) != no_slot) {
         evict_l2(s);
         l2_.reuse(s, r.refs()[index].entry);
     }
@@ -43,7 +43,9 @@ bool mover::may_take(const request& taker, std::uint32_t entry) {
             continue;
         }
         ++waiters;
-        if ((other.holder && !other.prewarm) || &other == &taker ||
+        // One that prewarms takes from its like only, and holds on to nothing.
+        const bool holds = other.holder && (!other.prewarm || taker.prewarm);
+        if (holds || (taker.prewarm && !other.prewarm) || &other == &taker ||
             (!taker.holder && !(key_of(taker, rank_fetch) < key_of(other, rank_fetch)))) {
             return false;
         }
@@ -59,11 +61,12 @@ slot_id mover::steal_l2(request& r) {
     slot_id found = no_slot;
     while (n < tries && !victims_.empty() && found == no_slot) {
         request& victim = at(victims_.top());
-        if (&victim == &r || (!r.holder && !(key_of(r, rank_fetch) < key_of(victim, rank_fetch)))) {
+        if (!r.holder && !(key_of(r, rank_fetch) < key_of(victim, rank_fetch))) {
             break;
         }
-        for (std::uint32_t i = victim.landed.last(); i != block_set::none && found == no_slot;
-             i = victim.landed.before(i)) {
+        const bool may = !r.prewarm || (victim.prewarm && !victim.holder);  // so not itself
+        for (std::uint32_t i = may ? victim.landed.last() : block_set::none;
+             i != block_set::none && found == no_slot; i = victim.landed.before(i)) {
             const std::uint32_t entry = victim.refs()[i].entry;
             found = may_take(r, entry) ? table_[entry].l2_slot : no_slot;
         }

@@ -78,6 +78,7 @@ void mover::settle(request& r, event_kind kind, absl::Status status) {
         plans_.answered();
     }
     r.at = phase::settled;
+    warm_ -= r.prewarm && r.attached ? 1 : 0;
     if (load_timers_.size() > r.index && load_timers_[r.index]) {
         io_.disarm(*load_timers_[r.index]);
     }

@@ -133,7 +133,7 @@ void mover::grant_all() {
     granting_ = false;
 }
 
-bool mover::can_grant(request& r) {
+bool mover::can_grant(const request& r) {
     for (std::uint32_t g = 0; g < groups(); ++g) {
         std::uint32_t fresh = 0;
         std::uint32_t shared_cold = 0;
@@ -157,10 +157,35 @@ bool mover::can_grant(request& r) {
     return true;
 }
 
+// Who prewarms stands for nobody: it goes, whether that is enough or not. \return whether it was
+bool mover::revoke_warm(const request& r) {
+    bool enough = false;
+    std::vector<std::uint32_t> passed_over;
+    while (warm_holders_ > 0 && !enough) {
+        request& worst = at(revocable_.top());
+        if (!worst.prewarm) {
+            passed_over.push_back(worst.index);
+            revocable_.pop();
+            continue;
+        }
+        ++stats_.revocations;
+        ungrant(worst);
+        want_l1(worst);
+        enough = can_grant(r);
+    }
+    for (const std::uint32_t index : passed_over) {
+        revocable_.set(index, key_of(at(index), rank_copy));
+    }
+    return enough;
+}
+
 bool mover::revoke_for(request& r) {
     constexpr std::uint8_t at_most = 4;  // per request, so that no policy can make it starve
     if (r.prewarm) {
         return false;
+    }
+    if (revoke_warm(r)) {
+        return true;
     }
     std::vector<std::uint32_t> chosen;
     std::vector<std::uint64_t> room;  // by group, if the chosen give back what they have
@@ -171,7 +196,7 @@ bool mover::revoke_for(request& r) {
             break;
         }
         revocable_.pop();
-        if (worst.revoked >= at_most && !worst.prewarm) {
+        if (worst.revoked >= at_most) {
             continue;
         }
         chosen.push_back(worst.index);
@@ -193,7 +218,7 @@ bool mover::revoke_for(request& r) {
             revocable_.set(index, key_of(victim, rank_copy));
             continue;
         }
-        victim.revoked = static_cast<std::uint8_t>(victim.revoked + (victim.prewarm ? 0 : 1));
+        ++victim.revoked;
         ++stats_.revocations;
         ungrant(victim);
         want_l1(victim);
@@ -328,6 +353,16 @@ void mover::ungrant(request& r) {
 
 // ---- pages
 
+// Whether a request that somebody waits for waits for the block.
+bool mover::is_counted_on(std::uint32_t entry) {
+    for (const block_ref* w = table_[entry].waiters; w != nullptr; w = w->next) {
+        if (!at(request_index(*w)).prewarm) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // `spare`: only one that no request counts on. What one counts on has been used just now, as far
 // as eviction goes.
 slot_id mover::take_page(std::uint32_t group, std::uint32_t owner, bool spare) {
@@ -336,7 +371,7 @@ slot_id mover::take_page(std::uint32_t group, std::uint32_t owner, bool spare) {
     if (s == no_slot) {
         s = pool.victim();
         for (std::uint32_t left = pool.cold();
-             spare && s != no_slot && table_[pool.owner(s)].waiters != nullptr; s = pool.victim()) {
+             spare && s != no_slot && is_counted_on(pool.owner(s)); s = pool.victim()) {
             if (left-- == 0) {
                 return no_slot;
             }
@@ -393,13 +428,18 @@ void mover::l1_left(std::uint32_t, std::uint32_t entry, slot_id, slot_pool::left
     }
 }
 
-// Pages of blocks that the request will compute after all: nobody else may read or write them.
-bool mover::make_private(request& r, std::uint32_t from, std::uint32_t to) {
+// Blocks `from` to `to` will not be loaded. False: it needs other pages than those it has.
+bool mover::keep_pages(request& r, std::uint32_t from, std::uint32_t to) {
     for (std::uint32_t g = 0; g < groups(); ++g) {
         if (layout_.groups()[g].rule == hit_rule::last_n) {
             return false;  // its window has moved to blocks for which no page was reserved
         }
     }
+    return r.prewarm || make_private(r, from, to);
+}
+
+// Pages of blocks that the request will compute after all: nobody else may read or write them.
+bool mover::make_private(request& r, std::uint32_t from, std::uint32_t to) {
     for (std::uint32_t g = 0; g < groups(); ++g) {
         slot_pool& pool = l1_[g];
         for (std::uint32_t i = from; i < to; ++i) {

@@ -70,8 +70,10 @@ bool checker::needed(std::size_t g, std::uint32_t i, std::uint32_t k) const {
 
 std::uint32_t checker::most_blocks(const watched& r) const {
     const std::uint64_t tokens = prompt_tokens(h_.c, *r.plan);
-    const std::uint64_t loadable =
-        tokens > r.plan->min_query ? (tokens - r.plan->min_query) / h_.c.block_tokens : 0;
+    const std::uint64_t loadable = r.plan->prewarm ? r.blocks()
+                                   : tokens > r.plan->min_query
+                                       ? (tokens - r.plan->min_query) / h_.c.block_tokens
+                                       : 0;
     return static_cast<std::uint32_t>(
         std::min<std::uint64_t>({r.blocks(), r.plan->max_load, loadable}));
 }

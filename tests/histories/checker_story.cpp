@@ -49,7 +49,7 @@ void checker::saw(watched& r, const request_event& e) {
     switch (e.kind) {
     case event_kind::want_pages:
         once(r.wanted);
-        if (h_.c.library_owned) {
+        if (h_.c.library_owned || r.plan->prewarm) {
             wrong("though the library owns L1");
         }
         return;
@@ -80,8 +80,8 @@ void checker::saw(watched& r, const request_event& e) {
     if ((e.kind == event_kind::failed) == e.status.ok()) {
         wrong("with a status that does not fit");
     }
-    if (driven ? e.kind == event_kind::ready || e.kind == event_kind::detached
-               : e.kind == event_kind::computed) {
+    const bool by_engine = e.kind == event_kind::ready || e.kind == event_kind::detached;
+    if (driven && !r.plan->prewarm ? by_engine : e.kind == event_kind::computed) {
         wrong("though the other side drives compute");
     }
     if (driven && e.kind == event_kind::computed && !r.loaded) {
@@ -97,11 +97,13 @@ void checker::saw(watched& r, const request_event& e) {
         wrong("though there was no timeout");
     }
     if (r.good()) {
-        if (driven && e.blocks != r.k) {
+        if (driven && !r.plan->prewarm && e.blocks != r.k) {
             wrong("with another number of blocks than the compute job");
         }
         r.k = e.blocks;
-        if (faultless_ && !h_.c.split && r.k < least_prefix(r)) {
+        // One that prewarms may find no memory in L2.
+        const bool has_all = !r.plan->prewarm || h_.c.library_owned;
+        if (faultless_ && !h_.c.split && has_all && r.k < least_prefix(r)) {
             fail("k-too-small", fmt::format("request {} ends {} with {} blocks, but {} are cached",
                                             r.number, name_of(e.kind), r.k, least_prefix(r)));
         }
@@ -141,14 +143,17 @@ void checker::check_report(const watched& r) {
     ordered(p.loaded, "loaded", p.compute_begin, "compute_begin");
     ordered(p.compute_begin, "compute_begin", p.first_token, "first_token");
     ordered(p.loaded, "loaded", p.first_token, "first_token");
-    if (faultless_ && counts(seam::get).missed == 0) {  // else pages may be given anew
+    // Else pages may be given anew.
+    if (faultless_ && counts(seam::get).missed == 0 && !r.plan->prewarm) {
         ordered(p.granted, "granted", p.first_copy, "first_copy");
         ordered(p.fetched, "fetched", p.loaded, "loaded");
     }
     if (r.good()) {
         has(p.looked_up, "looked_up");
         if (r.outcome != event_kind::detached) {
-            has(p.granted, "granted");
+            if (!r.plan->prewarm) {
+                has(p.granted, "granted");
+            }
             has(p.loaded, "loaded");
         }
         if (r.outcome == event_kind::computed) {

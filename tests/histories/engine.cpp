@@ -10,8 +10,8 @@
 
 namespace sluice::histories {
 
-engine::engine(seam_world& w, faulty_store* l3, pipeline& pipe)
-    : w_(w), check_(w.check), l3_(l3), pipe_(pipe) {
+engine::engine(seam_world& w, faulty_store* l3, pipeline& pipe, applications* apps)
+    : w_(w), check_(w.check), l3_(l3), pipe_(pipe), apps_(apps) {
     for (const group_config& g : w.h.c.groups) {
         free_pages_.emplace_back();
         for (slot_id s = 0; s < g.slots; ++s) {
@@ -38,6 +38,11 @@ void engine::act(const action& a) {
     case action_kind::forget: l3_ != nullptr ? l3_->forget(a.what) : void(); break;
     case action_kind::remember: l3_ != nullptr ? l3_->remember(a.what) : void(); break;
     case action_kind::close: close(); break;
+    case action_kind::app:
+        if (apps_ != nullptr && !closing_) {
+            apps_->happens(app_event::of(a.what));
+        }
+        break;
     }
 }
 
@@ -71,6 +76,10 @@ void engine::submit(watched& r) {
     spec.tenant_weight = p.weight;
     spec.load_timeout = p.load_timeout;
     spec.write_back = p.write_back;
+    spec.prewarm = p.prewarm;
+    if (apps_ != nullptr) {
+        spec.application = apps_->handle(p.app);
+    }
     spec.user = reinterpret_cast<void*>(std::uintptr_t{r.number} + 1);
     r.submitted_at = w_.clock.now();
     r.arrival = r.submitted_at - p.waited;
@@ -82,7 +91,7 @@ void engine::submit(watched& r) {
         check_.requests(), [](const watched& o) { return o.accepted && !o.gone; }));
     bool fits = true;
     for (const group_config& g : c.groups) {
-        fits = fits && r.per_group <= g.slots;
+        fits = fits && (r.per_group <= g.slots || (p.prewarm && !c.library_owned));
     }
     if (h.ok()) {
         r.accepted = true;
@@ -90,7 +99,7 @@ void engine::submit(watched& r) {
         if (!fits || closing_ || spec.prompt_tokens == 0) {
             check_.fail("submit", fmt::format("request {} is accepted", r.number));
         }
-        if (!c.library_owned && p.bind == bind_when::early) {
+        if (!c.library_owned && p.bind == bind_when::early && !p.prewarm) {
             ++promises_;
             w_.clock.after(p.bind_after, [this, &r] { bound_early(r); });
         }

@@ -7,6 +7,7 @@
 
 #include <sluice/pipeline.hpp>
 
+#include "applications.hpp"
 #include "faults.hpp"
 #include "faulty_store.hpp"
 
@@ -16,7 +17,8 @@ namespace sluice::histories {
 /// what it sees.
 class engine {
  public:
-    engine(seam_world& w, faulty_store* l3, pipeline& pipe);
+    /// \param apps  may be null
+    engine(seam_world& w, faulty_store* l3, pipeline& pipe, applications* apps);
 
     /// Sets the planned actions up.
     void begin();
@@ -58,6 +60,7 @@ class engine {
     checker& check_;
     faulty_store* l3_;
     pipeline& pipe_;
+    applications* const apps_;
     bool closing_ = false;
     bool draining_ = false;
     std::uint64_t events_ = 0;

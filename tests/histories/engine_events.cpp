@@ -76,12 +76,16 @@ void engine::had_outcome(watched& r) {
         r.report = *report;
         r.has_report = true;
         check_.check_report(r);
-    } else if (r.good() && !r.released) {
+    } else if (r.good() && !r.released && !r.plan->prewarm) {
         check_.fail("status", fmt::format("request {}: no report after its outcome", r.number));
     }
     if (!r.good()) {
         check_.unclaim(r);
         give_pages_back(r);
+        return;
+    }
+    if (r.plan->prewarm) {
+        r.released = true;  // that was all
         return;
     }
     if (r.outcome == event_kind::computed) {

@@ -40,6 +40,14 @@ class generator {
         if (d_.chance(0.4)) {  // the last draw, so that the seeds of others stay what they are
             make_simulation();
         }
+        if (!orderly() && d_.chance(0.5)) {  // as well
+            make_applications();
+        }
+        if (!orderly() && d_.chance(0.4)) {
+            for (request_plan& r : h_.requests) {
+                r.prewarm = d_.chance(0.3);
+            }
+        }
         return std::move(h_);
     }
 
@@ -348,6 +356,38 @@ class generator {
         s.iteration.max_batch = d_.pick({1U, 2U, 8U});
         s.iteration.chunk_tokens = d_.pick({0U, 0U, 5U, 64U});
         h_.c.simulated = std::move(s);
+    }
+
+    void make_applications() {
+        h_.c.applications = true;
+        if (d_.chance(0.8)) {
+            h_.c.policy = d_.pick({"las", "las", "vtc", "gittins", "mean_srpt", "app_fifo",
+                                   "app_lstf", "oracle", "gittins_artifact", "edf",
+                                   "aging:after=0.002(gittins)", "fair(las)"});
+        }
+        duration end{0};
+        for (const action& a : h_.actions) {
+            end = std::max(end, a.at);
+        }
+        for (request_plan& r : h_.requests) {
+            r.app = d_.chance(0.2) ? no_app : d_.below(no_app);
+        }
+        for (std::uint32_t app = 0; app < no_app; ++app) {
+            duration at = d_.between(duration{0}, end + microseconds(1));
+            bool open = false;
+            app_verb verb = app_verb::begin;
+            for (std::uint32_t n = d_.below(12); n > 0; --n) {
+                h_.actions.push_back(
+                    {at, action_kind::app, app_event{app, verb, d_.below(200)}.packed()});
+                at += d_.between(duration{0}, milliseconds(2));
+                open = verb == app_verb::begin_unit || (open && verb == app_verb::progress);
+                verb = d_.chance(0.15) ? static_cast<app_verb>(d_.below(6))
+                       : open          ? d_.pick({app_verb::progress, app_verb::end_unit})
+                                       : d_.pick({app_verb::begin_unit, app_verb::begin_unit,
+                                                  app_verb::begin_unit, app_verb::end});
+            }
+        }
+        std::ranges::stable_sort(h_.actions, {}, &action::at);
     }
 
     double make_rate() { return d_.pick({0.0, 1e8, 1e7, 1e6}); }

@@ -61,6 +61,9 @@ enum class cost_kind : std::uint8_t { fixed, learning, hostile };
 /// When the engine binds pages.
 enum class bind_when : std::uint8_t { asked, early, never };
 
+/// An application's number that is none.
+inline constexpr std::uint32_t no_app = 7;
+
 struct request_plan {
     std::vector<std::uint32_t> ids;  ///< of its blocks; the same in every group
     std::uint32_t extra_tokens = 1;  ///< behind the full blocks
@@ -75,6 +78,8 @@ struct request_plan {
     double weight = 1;
     duration load_timeout{0};
     bool write_back = true;
+    bool prewarm = false;
+    std::uint32_t app = no_app;  ///< that it is a part of, if that has begun
     // What the engine does with it.
     bind_when bind = bind_when::asked;
     duration bind_after{0};
@@ -93,12 +98,30 @@ enum class action_kind : std::uint8_t {
     forget,    ///< the store drops a block
     remember,  ///< the store gets a block
     close,
+    app,  ///< an event of an application
 };
 
 struct action {
     duration at{0};
     action_kind kind = action_kind::submit;
-    std::uint64_t what = 0;  ///< number of a request, or a block's key
+    std::uint64_t what = 0;  ///< number of a request, a block's key, or `app_event::packed`
+};
+
+enum class app_verb : std::uint8_t { begin, begin_unit, progress, end_unit, end, end_incomplete };
+
+/// An event of one of a few applications; most come in an order that can be, some do not.
+struct app_event {
+    std::uint32_t app = 0;  ///< below `no_app`
+    app_verb verb = app_verb::begin;
+    std::uint32_t value = 0;  ///< tokens
+
+    [[nodiscard]] constexpr std::uint64_t packed() const noexcept {
+        return std::uint64_t{value} << 6 | static_cast<std::uint64_t>(verb) << 3 | app;
+    }
+    static constexpr app_event of(std::uint64_t packed) noexcept {
+        return {static_cast<std::uint32_t>(packed & 7), static_cast<app_verb>(packed >> 3 & 7),
+                static_cast<std::uint32_t>(packed >> 6)};
+    }
 };
 
 /// When the clock of a history begins.
@@ -132,6 +155,7 @@ struct config {
     std::string policy = "fifo";
     cost_kind cost = cost_kind::fixed;
     bool split = false;
+    bool applications = false;  ///< the pipeline has a tracker
     stage_limits fetch, copy, write_back, stage;
     std::uint32_t max_requests = 64;
     duration soft_timeout{0};
@@ -178,11 +202,11 @@ constexpr std::uint32_t id_of(std::uint64_t key) noexcept {
 
 /// Tokens and pages as `submit` counts them.
 constexpr std::uint64_t prompt_tokens(const config& c, const request_plan& r) noexcept {
-    return std::uint64_t{c.block_tokens} * r.ids.size() + r.extra_tokens;
+    return std::uint64_t{c.block_tokens} * r.ids.size() + (r.prewarm ? 0 : r.extra_tokens);
 }
 constexpr std::uint32_t pages_per_group(const config& c, const request_plan& r) noexcept {
     return static_cast<std::uint32_t>((prompt_tokens(c, r) + c.block_tokens - 1) / c.block_tokens) +
-           r.more_pages;
+           (r.prewarm ? 0 : r.more_pages);
 }
 
 }  // namespace sluice::histories

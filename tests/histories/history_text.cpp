@@ -30,7 +30,7 @@ const char* name_of(fault_kind k) {
 
 const char* name_of(action_kind k) {
     static const char* const names[] = {"submit", "cancel",   "release", "poke",
-                                        "forget", "remember", "close"};
+                                        "forget", "remember", "close",   "application"};
     return names[static_cast<std::size_t>(k)];
 }
 
@@ -55,6 +55,8 @@ std::string request_text(const config& c, const request_plan& r) {
     add(r.tenant != 0, ", tenant {}", r.tenant);
     add(r.load_timeout > duration{0}, ", load timeout {}", time_text(r.load_timeout));
     add(!r.write_back, ", no write-back");
+    add(r.prewarm, ", prewarms");
+    add(r.app != no_app, ", of application {}", r.app);
     if (!c.library_owned) {
         add(r.bind == bind_when::never, ", never bound");
         add(r.bind == bind_when::early, ", bound {} after submit", time_text(r.bind_after));
@@ -130,7 +132,9 @@ std::string to_text(const history& h) {
         c.has_store ? "a store" : "no store");
     s += fmt::format("  policy {}, reservation {}, cost {}{}, {} on load failure\n", c.policy,
                      reservations[static_cast<std::size_t>(c.reservation)],
-                     costs[static_cast<std::size_t>(c.cost)], c.split ? ", split" : "",
+                     costs[static_cast<std::size_t>(c.cost)],
+                     (c.split ? std::string(", split") : std::string()) +
+                         (c.applications ? ", applications" : ""),
                      c.on_load_failure == load_failure::fail ? "fail" : "recompute");
     s += fmt::format("  fetch {}; copy {}; write back {} (share {}); quarantine share {}\n",
                      limits_text(c.fetch), limits_text(c.copy), limits_text(c.write_back),
@@ -154,6 +158,14 @@ std::string to_text(const history& h) {
     std::set<std::uint64_t> named;
     for (const action& a : h.actions) {
         s += fmt::format("  at {:>12} {}", time_text(a.at), name_of(a.kind));
+        if (a.kind == action_kind::app) {
+            static const char* const verbs[] = {"begins",      "begins a unit", "makes progress",
+                                                "ends a unit", "ends",          "is cut off"};
+            const app_event e = app_event::of(a.what);
+            s += fmt::format(" {} {} ({})\n", e.app, verbs[static_cast<std::size_t>(e.verb)],
+                             e.value);
+            continue;
+        }
         if (a.kind == action_kind::forget || a.kind == action_kind::remember) {
             s += " " + block_text(a.what);
         } else if (a.kind != action_kind::close) {

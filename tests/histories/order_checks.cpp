@@ -11,6 +11,9 @@ namespace sluice::histories {
 order_checks::order_checks(const history& h, checker& c) : h_(h), c_(c), lines_(h.requests.size()) {
     checks_ = c.faultless() && h.c.has_store && !h.c.split && h.c.groups.size() == 1 &&
               h.c.groups[0].rule == hit_rule::all_blocks;
+    for (const request_plan& r : h.requests) {
+        checks_ = checks_ && !r.prewarm;
+    }
     fifo_ = h.c.policy == "fifo";
     static constexpr std::string_view prefix = "aging:after=";
     if (h.c.policy.starts_with(prefix)) {

@@ -14,6 +14,7 @@
 #include <sluice/cost/linear_cost_model.hpp>
 #include <sluice/sched/policy_registry.hpp>
 
+#include "applications.hpp"
 #include "engine.hpp"
 #include "faulty_device.hpp"
 #include "faulty_store.hpp"
@@ -94,6 +95,9 @@ class stand {
         if (h.c.has_store) {
             store_ = std::make_unique<faulty_store>(world_);
         }
+        if (h.c.applications) {
+            apps_ = std::make_unique<applications>(check_);
+        }
         for (std::uint32_t form = h.c.stages; form > 0; --form) {
             stages_.push_back(std::make_unique<faulty_stage>(world_, form));
         }
@@ -122,6 +126,7 @@ class stand {
     std::unique_ptr<faulty_store> store_;
     std::vector<std::unique_ptr<faulty_stage>> stages_;
     faulty_compute compute_;
+    std::unique_ptr<applications> apps_;
     std::unique_ptr<pipeline> pipe_;
     std::optional<engine> engine_;
     std::uint64_t steps_ = 0;
@@ -152,6 +157,7 @@ pipeline_options stand::options() const {
     o.policy = *make_policy(c.policy);
     o.cost = make_cost(c.cost);
     o.split = c.split;
+    o.applications = apps_ != nullptr ? &apps_->tracker() : nullptr;
     o.fetch = c.fetch;
     o.copy = c.copy;
     o.write_back = c.write_back;
@@ -171,7 +177,7 @@ verdict stand::run() {
         check_.fail("create", std::string(made.status().message()));
     } else {
         pipe_ = *std::move(made);
-        engine_.emplace(world_, store_.get(), *pipe_);
+        engine_.emplace(world_, store_.get(), *pipe_, apps_.get());
         engine_->begin();
         play();
         if (!check_.failed()) {
@@ -195,6 +201,7 @@ verdict stand::run() {
                 s.l1_quarantined, s.live_requests);
             // What has gone wrong may not even close: everything is left as it is.
             static_cast<void>(pipe_.release());
+            static_cast<void>(apps_.release());
             static_cast<void>(device_.release());
             static_cast<void>(store_.release());
             static_cast<void>(sim_.release());
@@ -302,6 +309,10 @@ void stand::finish() {
     check_.check_all_back(pipe_->stats());
     check_.check_counters(pipe_->stats(), engine_->closing());
     order_.at_end(pipe_->stats());
+    if (apps_ != nullptr && !engine_->closing()) {
+        loop_.run_until(loop_.now() + std::chrono::seconds(1));
+        apps_->check_at_end();
+    }
     for (const watched& r : check_.requests()) {
         if (r.accepted && !engine_->closing() && !r.has_outcome) {
             check_.fail("lost", fmt::format("request {} has had no outcome", r.number));

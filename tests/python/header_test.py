@@ -32,6 +32,8 @@ PREFIXES = {
     "SLUICE_PIPELINE_": constants.PipelineFlag,
     "SLUICE_POLICY_": constants.PolicyFlag,
     "SLUICE_REQUEST_": constants.RequestFlag,
+    "SLUICE_APPS_": constants.AppsFlag,
+    "SLUICE_APP_": constants.AppFlag,
 }
 SPECIAL = {
     "SLUICE_OK": constants.Status.OK,

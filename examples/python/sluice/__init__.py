@@ -22,6 +22,7 @@ bytearray(b'kkkk')
 (True, 1)
 """
 
+from .apps import AppOptions
 from .batch import BatchResult
 from .buffers import Buffer, Memory
 from .constants import (
@@ -29,6 +30,8 @@ from .constants import (
     LOAD_NOTHING,
     NEVER,
     NO_PAGE,
+    AppFlag,
+    AppsFlag,
     BatchKind,
     EventKind,
     HitRule,
@@ -51,6 +54,9 @@ from .split import Planner, export_report, import_plan, merge_reports
 from .store import Store
 
 __all__ = [
+    "AppFlag",
+    "AppOptions",
+    "AppsFlag",
     "BatchKind",
     "BatchResult",
     "Buffer",

@@ -111,6 +111,19 @@ class RequestFlag(enum.IntFlag):
 
     NO_WRITE_BACK = 1
     TELL_LOOKUP = 2
+    PREWARM = 4
+
+
+class AppsFlag(enum.IntFlag):
+    """Flags of how applications are followed."""
+
+    NO_LEARNING = 1
+
+
+class AppFlag(enum.IntFlag):
+    """Flags of an application's end."""
+
+    INCOMPLETE = 1
 
 
 EVENT_BUSY = 1  #: in flags of an outcome: QUIESCED follows

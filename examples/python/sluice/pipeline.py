@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Optional, Union
 
 from . import pipeline_structs as p
+from .apps import AppOptions, Applications
 from .batch import Keys
 from .buffers import c_pages, join_keys
 from .constants import PipelineFlag, RequestFlag, Reservation
@@ -26,7 +27,7 @@ Report = p.sluice_report
 Stats = p.sluice_stats
 
 
-class Pipeline(Handle):
+class Pipeline(Applications, Handle):
     """Loads cached KV blocks, L3 to L2 to L1, in the order of a policy, and tells by events what is
     in place. Any thread may use it; only the opening and close() block."""
 
@@ -61,6 +62,7 @@ class Pipeline(Handle):
         fetch_soft_timeout_ns: int = 0,
         fetch_hard_timeout_ns: int = 0,
         load_timeout_ns: int = 0,
+        apps: Optional[AppOptions] = None,
     ) -> None:
         """The numbers are those of sluice_pipeline_options: 0 is the default.
 
@@ -94,6 +96,7 @@ class Pipeline(Handle):
             fetch_soft_timeout_ns=fetch_soft_timeout_ns,
             fetch_hard_timeout_ns=fetch_hard_timeout_ns,
             load_timeout_ns=load_timeout_ns,
+            apps=None if apps is None else ctypes.pointer(apps),
         )
         tables: list[Any] = set_order(options, policy, cost)
         if compute is not None:
@@ -125,17 +128,22 @@ class Pipeline(Handle):
         load_timeout_ns: int = 0,
         write_back: bool = True,
         tell_lookup: bool = False,
+        app: int = 0,
+        prewarm: bool = False,
     ) -> int:
         """Starts a request, and returns its id. Lookup and loading to L2 begin at once.
 
         keys: of the prompt's full blocks, group-major, of one size of 1 to 32 bytes; a sequence, or
         one bytes object with key_size. The rest is as in sluice_request. The id is live until the
-        outcome has been polled and, after READY, DETACHED or COMPUTED, release() called.
+        outcome has been polled and, after READY, DETACHED or COMPUTED, release() called. app: the
+        application that it is a part of. prewarm: its blocks are brought near for requests to come;
+        its outcome is its last event.
         """
         joined, size, n = join_keys(keys, key_size)
         request = p.sluice_request(
             flags=(0 if write_back else RequestFlag.NO_WRITE_BACK)
-            | (RequestFlag.TELL_LOOKUP if tell_lookup else 0),
+            | (RequestFlag.TELL_LOOKUP if tell_lookup else 0)
+            | (RequestFlag.PREWARM if prewarm else 0),
             keys=joined,
             key_size=size,
             n_keys=n,
@@ -152,6 +160,7 @@ class Pipeline(Handle):
             arrival_ns=arrival_ns,
             deadline_ns=deadline_ns,
             load_timeout_ns=load_timeout_ns,
+            app=app,
         )
         out = ctypes.c_uint64()
         check(lib.sluice_submit(self._handle, ctypes.byref(request), ctypes.byref(out)))

@@ -17,6 +17,62 @@ from ctypes import (
 
 from .structs import Sized, sluice_clock, sluice_group
 
+# ---- applications
+
+
+class sluice_app_options(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("prefill_s", c_double),
+        ("decode_s", c_double),
+        ("load_s", c_double),
+        ("interval_ns", c_uint64),
+        ("max_apps", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class sluice_app(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("application", c_char_p),
+        ("user", c_uint64),
+        ("arrival_ns", c_uint64),
+        ("deadline_ns", c_uint64),
+        ("tenant_weight", c_double),
+        ("tenant", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class sluice_unit(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("calls", c_uint32),
+        ("unit", c_char_p),
+        ("backend", c_char_p),
+        ("prompt_tokens", c_uint64),
+        ("cached_tokens", c_uint64),
+        ("time_ns", c_uint64),
+    ]
+
+
+class sluice_unit_result(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("prompt_tokens", c_uint64),
+        ("cached_tokens", c_uint64),
+        ("completion_tokens", c_uint64),
+        ("max_prompt_tokens", c_uint64),
+        ("max_completion_tokens", c_uint64),
+        ("seconds", c_double),
+        ("time_ns", c_uint64),
+    ]
+
+
 # ---- policy and cost model
 
 
@@ -43,6 +99,9 @@ class sluice_request_view(Sized):
         ("attained_fetch_s", c_double),
         ("attained_copy_s", c_double),
         ("attained_compute_s", c_double),
+        ("app", c_uint64),
+        ("prewarm", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -156,6 +215,7 @@ class sluice_pipeline_options(Sized):
         ("fetch_soft_timeout_ns", c_uint64),
         ("fetch_hard_timeout_ns", c_uint64),
         ("load_timeout_ns", c_uint64),
+        ("apps", POINTER(sluice_app_options)),
     ]
 
 
@@ -179,6 +239,7 @@ class sluice_request(Sized):
         ("arrival_ns", c_uint64),
         ("deadline_ns", c_uint64),
         ("load_timeout_ns", c_uint64),
+        ("app", c_uint64),
     ]
 
 
@@ -268,6 +329,11 @@ class sluice_stats(Sized):
         ("fetch_error", c_double),
         ("copy_error", c_double),
         ("compute_error", c_double),
+        ("prewarm_requests", c_uint64),
+        ("prewarmed_blocks", c_uint64),
+        ("apps_begun", c_uint64),
+        ("apps_ended", c_uint64),
+        ("app_events_refused", c_uint64),
     ]
 
 
@@ -290,4 +356,5 @@ class sluice_planner_options(Sized):
         ("cost", c_char_p),
         ("custom_cost", POINTER(sluice_cost_model)),
         ("clock", POINTER(sluice_clock)),
+        ("apps", POINTER(sluice_app_options)),
     ]

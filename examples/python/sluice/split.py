@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Callable, Optional, Union
 
 from . import pipeline_structs as p
+from .apps import AppOptions
 from .constants import Status
 from .handles import open_with
 from .library import check, lib
@@ -52,6 +53,7 @@ class Planner(Pipeline):
         policy: Union[str, Policy, None] = None,
         cost: Union[str, CostModel, None] = None,
         now: Optional[Callable[[], int]] = None,
+        apps: Optional[AppOptions] = None,
     ) -> None:
         """The numbers are those of sluice_planner_options. The policy is called inside export_plan
         and import_report. now: the clock, in nanoseconds; None: CLOCK_MONOTONIC."""
@@ -65,6 +67,7 @@ class Planner(Pipeline):
             block_pieces=block_pieces,
             max_requests=max_requests,
             clock=ctypes.pointer(clock),
+            apps=None if apps is None else ctypes.pointer(apps),
         )
         tables = set_order(options, policy, cost)
         handle = open_with(lib.sluice_planner_open, ctypes.byref(options))
