@@ -153,6 +153,7 @@ void add_bench(CLI::App& app, int& exit_code) {
     add_sched(*bench, exit_code);
     add_coro(*bench, exit_code);
     add_capi_bench(*bench, exit_code);
+    add_demand_bench(*bench, exit_code);
 #ifdef SLUICE_HAS_FABRIC
     add_fetch_bench(*bench, exit_code);
 #endif

@@ -21,6 +21,8 @@ void add_version(CLI::App& app, int& exit_code);
 
 /// Adds `fetch` to `bench`, and what it starts. In builds with the fabric transport.
 void add_fetch_bench(CLI::App& bench, int& exit_code);
+/// Adds `demand` to `bench`.
+void add_demand_bench(CLI::App& bench, int& exit_code);
 /// Adds `capi` to `bench`.
 void add_capi_bench(CLI::App& bench, int& exit_code);
 

@@ -54,12 +54,12 @@ class run_window {
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
     [[nodiscard]] const kept_run& operator[](std::size_t i) const noexcept { return runs_[i]; }
     [[nodiscard]] window_mark mark() const noexcept { return now_; }
-    /// Whether what was made of the runs at `mark` should be made anew: at other rates, or once an
-    /// eighth of the runs is new. Tables cost much more than what is looked up in them, and one
+    /// Whether what was made of the runs at `mark` should be made anew: at other rates, or once a
+    /// quarter of the runs is new. Tables cost much more than what is looked up in them, and one
     /// run in a hundred changes little.
     [[nodiscard]] bool moved_since(window_mark mark) const noexcept {
         return mark.rates != now_.rates ||
-               now_.added - mark.added > (mark.added == 0 ? 0 : runs_.size() / 8);
+               now_.added - mark.added > (mark.added == 0 ? 0 : runs_.size() / 4);
     }
 
  private:
