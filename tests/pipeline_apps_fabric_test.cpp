@@ -137,7 +137,7 @@ struct stand {
         const app_handle app = *tracker.begin(spec);
         for (std::uint64_t unit = 0; unit < 2; ++unit) {
             const std::uint64_t first = 1 + (2 * kind + unit) * prefix;
-            const std::uint32_t calls = 1 + dice() % 3;
+            const std::uint32_t calls = 1 + static_cast<std::uint32_t>(dice() % 3);
             demand::unit_begin begin;
             begin.unit = unit == 0 ? "plan" : "answer";
             begin.calls = calls;
