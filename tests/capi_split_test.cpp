@@ -218,6 +218,73 @@ TEST_CASE("the planner's policy orders the workers' links") {
     CHECK(r.good());
 }
 
+TEST_CASE("a planner ranks applications, and what prewarms is near at all ranks") {
+    split_rig r(2, 64, "las");
+    for (const auto& w : r.ranks) {
+        w->fill(1, 8);
+    }
+    sluice_app spec = SLUICE_APP_INIT;
+    spec.application = "any";
+    sluice_app_id had_much = 0;
+    sluice_app_id had_none = 0;
+    REQUIRE(sluice_app_begin(r.planner, &spec, &had_much) == SLUICE_OK);
+    REQUIRE(sluice_app_begin(r.planner, &spec, &had_none) == SLUICE_OK);
+    sluice_unit unit = SLUICE_UNIT_INIT;
+    unit.unit = "u";
+    sluice_unit_result result = SLUICE_UNIT_RESULT_INIT;
+    result.completion_tokens = 100;
+    REQUIRE(sluice_unit_begin(r.planner, had_much, &unit) == SLUICE_OK);
+    REQUIRE(sluice_unit_end(r.planner, had_much, &result) == SLUICE_OK);
+    std::vector<sluice_request_id> ids(2);
+    const auto submit = [&](sluice_app_id app, sluice_request_id* out) {
+        sluice_request q = SLUICE_REQUEST_INIT;
+        q.prompt_tokens = 17;
+        q.app = app;
+        REQUIRE(sluice_submit(r.planner, &q, out) == SLUICE_OK);
+    };
+    submit(had_much, &ids[0]);
+    submit(had_none, &ids[1]);
+    r.step();
+    r.step();
+    std::vector<sluice_request_id> sorted = ids;
+    REQUIRE(sluice_sort(r.planner, sorted.data(), 2) == SLUICE_OK);
+    CHECK(sorted == std::vector{ids[1], ids[0]});
+    result.completion_tokens = 200;
+    REQUIRE(sluice_unit_begin(r.planner, had_none, &unit) == SLUICE_OK);
+    REQUIRE(sluice_unit_end(r.planner, had_none, &result) == SLUICE_OK);
+    r.step();
+    REQUIRE(sluice_sort(r.planner, sorted.data(), 2) == SLUICE_OK);
+    CHECK(sorted == ids);
+    double rank = 0;
+    CHECK(sluice_app_rank(r.planner, had_none, &rank, nullptr) == SLUICE_OK);
+    CHECK(rank == 12);
+    // Workers know of no applications.
+    CHECK(sluice_app_begin(r.ranks[0]->pipe, &spec, &had_none) == SLUICE_E_FAILED_PRECONDITION);
+
+    r.poll();
+    sluice_request_id near = 0;
+    REQUIRE(r.submit(1, 8, &near, [](sluice_request& q) { q.flags = SLUICE_REQUEST_PREWARM; }) ==
+            SLUICE_OK);
+    CHECK(r.bind(near, 0, 8) == SLUICE_E_FAILED_PRECONDITION);
+    std::vector<sluice_event> events;
+    for (int i = 0; i < 4 && events.empty(); ++i) {
+        events = r.step_and_poll();
+    }
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].request == near);
+    CHECK(events[0].kind == SLUICE_EVENT_READY);
+    CHECK(events[0].blocks == 8);
+    r.step();
+    for (const auto& w : r.ranks) {
+        sluice_stats s = SLUICE_STATS_INIT;
+        REQUIRE(sluice_pipeline_stats(w->pipe, &s) == SLUICE_OK);
+        CHECK(s.prewarmed_blocks == 8);
+        CHECK(s.l2_cold >= 8);
+    }
+    CHECK(sluice_release(r.planner, near) == SLUICE_E_NOT_FOUND);
+    CHECK(r.good());
+}
+
 TEST_CASE("tenants share the workers' links") {
     split_rig r(1, 64, "fair(external)");
     r.ranks[0] = std::make_unique<capi_rig>(64, 10 * capi_rig::block_bytes);

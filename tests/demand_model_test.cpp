@@ -12,6 +12,7 @@
 #include <sluice/demand/model_set.hpp>
 
 #include "../src/workload/random.hpp"
+#include "support/allocation_counter.hpp"
 
 using Catch::Approx;
 namespace demand = sluice::demand;
@@ -358,6 +359,24 @@ TEST_CASE("answers are numbers for every observation") {
         CHECK(out.service.gittins(0) > 0);
         CHECK(out.path.values()[0] >= 0);
     }
+}
+
+TEST_CASE("conditioning allocates nothing once it has been asked before") {
+    const auto model = learned(fan_outs(200, 12));
+    std::vector<demand::unit_visit> visits = visits_of(*model, fan_outs(1, 13)[0]);
+    demand::observation seen;
+    seen.ended = std::span(visits).first(1);
+    demand::remaining_demand out;
+    model->condition(seen, out);
+    double sum = 0;
+    const sluice::test::allocation_counter count;
+    for (int i = 0; i < 100; ++i) {
+        visits[0].completion_tokens = static_cast<std::uint64_t>(20 + i);
+        model->condition(seen, out);
+        sum += out.service.gittins(1);
+    }
+    CHECK(count.allocations() == 0);
+    CHECK(sum > 0);
 }
 
 TEST_CASE("a set of models knows its classes, and what to expect of others") {

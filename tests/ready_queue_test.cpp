@@ -66,7 +66,8 @@ class reference {
  private:
     static int group(const ready_queue::entry& e) {
         const auto tier = static_cast<int>(e.rank >> 62);
-        return tier == 0 ? 0 : (e.holder ? 0 : 2) + tier;
+        // The background stands behind all others, its holders first.
+        return tier == 0 ? 0 : tier == 3 ? (e.holder ? 5 : 6) : (e.holder ? 0 : 2) + tier;
     }
     [[nodiscard]] long count(std::uint32_t flow) const {
         return std::count_if(entries_.begin(), entries_.end(),
@@ -105,6 +106,7 @@ void against_reference(std::uint64_t seed, std::uint32_t flows) {
             // exact.
             const rank_value rank(below(5), tier == 0   ? rank_tier::overdue
                                             : tier == 1 ? rank_tier::hopeless
+                                            : tier == 2 ? rank_tier::background
                                                         : rank_tier::normal);
             const ready_queue::entry e{pack_rank(rank), orders[id], below(3) == 0, flow,
                                        flow % 2 == 0 ? 1.0 : 2.0};
@@ -166,7 +168,7 @@ TEST_CASE("packed ranks keep the order of values, and tiers stand above values")
     }
 }
 
-TEST_CASE("the overdue go first, then holders, then the others") {
+TEST_CASE("the overdue go first, then holders, then the others, the background last") {
     ready_queue queue;
     queue.set(0, normal(1, 0));
     queue.set(1, {pack_rank({0, rank_tier::hopeless}), 1, false, 0, 1});
@@ -174,12 +176,14 @@ TEST_CASE("the overdue go first, then holders, then the others") {
     queue.set(3, {pack_rank({0, rank_tier::hopeless}), 3, true, 0, 1});
     queue.set(4, {pack_rank({7, rank_tier::overdue}), 4, false, 0, 1});
     queue.set(5, {pack_rank({8, rank_tier::overdue}), 5, true, 0, 1});
+    queue.set(6, {pack_rank({0, rank_tier::background}), 0, false, 0, 1});
+    queue.set(7, {pack_rank({1, rank_tier::background}), 0, true, 0, 1});
     std::vector<std::uint32_t> order;
     while (!queue.empty()) {
         order.push_back(queue.top());
         queue.erase(queue.top());
     }
-    CHECK(order == std::vector<std::uint32_t>{4, 5, 2, 3, 0, 1});
+    CHECK(order == std::vector<std::uint32_t>{4, 5, 2, 3, 0, 1, 7, 6});
 }
 
 TEST_CASE("equal ranks go in arrival order, across the wrap of the counter") {

@@ -22,7 +22,7 @@ class large_loads_last final : public sluice::policy {
     sluice::rank_value do_rank(const sluice::request_view& r, sluice::stage_id,
                                sluice::time_point) noexcept override {
         const auto arrival = static_cast<double>(r.arrival.time_since_epoch().count());
-        // A tier stands above every rank; "hopeless" is just the last one.
+        // A tier stands above every rank; "hopeless" is behind all that are "normal".
         return {arrival, r.predicted.load() > over_ ? sluice::rank_tier::hopeless
                                                     : sluice::rank_tier::normal};
     }

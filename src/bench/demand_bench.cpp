@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <sluice/demand/app_tracker.hpp>
 #include <sluice/demand/application_view.hpp>
 #include <sluice/demand/demand_model.hpp>
@@ -34,7 +36,7 @@ demand::unit_record calls_of(std::string unit, std::uint64_t calls, double promp
 
 /// A run of a class; what happens first says something of what follows.
 demand::run_record draw_run(int in_class, random_source& random) {
-    demand::run_record run{"class" + std::to_string(in_class), 0, {}};
+    demand::run_record run{fmt::format("class{}", in_class), 0, {}};
     const std::uint64_t size = random.below(12) + 1;
     const auto part = static_cast<double>(size);
     const auto add = [&](std::string unit, std::uint64_t calls, double prompt, double completion) {
@@ -109,7 +111,7 @@ class follower {
             for (std::size_t i = 0; i < options.window; ++i) {
                 runs.push_back(draw_run(c, random_));
             }
-            models_.add(*demand::demand_model::learn("class" + std::to_string(c), runs, model));
+            models_.add(*demand::demand_model::learn(fmt::format("class{}", c), runs, model));
         }
         demand::app_tracker_options tracked;
         tracked.models = &models_;

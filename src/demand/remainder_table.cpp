@@ -49,9 +49,28 @@ feature_row features_of(std::span<const unit_visit> ended, const std::optional<u
     return row;
 }
 
-void remainder_table::side::build(std::span<const double> left, std::span<const double> features) {
+std::vector<std::uint32_t> kind_features(std::size_t ended, bool begun) {
+    constexpr std::uint32_t of_current = 3;
+    const auto recent = static_cast<std::uint32_t>(std::min(ended, recent_visits));
+    const std::uint32_t last = begun ? of_current : 0;
+    std::vector<std::uint32_t> out;
+    if (begun) {
+        out.push_back(1);
+    }
+    if (recent > 0) {
+        out.insert(out.end(), {last, last + 1});
+    }
+    if (ended > recent_visits) {
+        out.push_back(last + recent * static_cast<std::uint32_t>(features_per_visit) + 2);
+    }
+    return out;
+}
+
+void remainder_table::side::build(std::span<const double> left, std::span<const double> features,
+                                  std::span<const std::uint32_t> kinds) {
     samples_.assign(left);
     fit_ = {};
+    local_ = {};
     predicted_.clear();
     actual_.clear();
     order_.clear();
@@ -60,6 +79,12 @@ void remainder_table::side::build(std::span<const double> left, std::span<const 
     }
     std::vector<double> held_out;
     fit_ = fit_ridge(features, feature_count, left, held_out);
+    constexpr double enough = 0.5;  // there a line does
+    constexpr double better = 0.1;
+    if (fit_.r2 < enough) {
+        local_.build(features, feature_count, kinds, left, fit_.used > 0 ? fit_.r2 + better : 0,
+                     held_out);
+    }
     if (!regressed()) {
         return;
     }
@@ -87,6 +112,10 @@ std::size_t remainder_table::side::count_near() const noexcept {
     return std::min(predicted_.size(), std::clamp(predicted_.size() / 2, fewest, enough));
 }
 
+double remainder_table::side::predict(const feature_row& row) const noexcept {
+    return std::max(local_.used() ? local_.predict(row) : fit_.predict(row), least_);
+}
+
 std::size_t remainder_table::side::first_near(double predicted) const noexcept {
     // The window of that many in which the farthest is nearest.
     const std::size_t count = count_near();
@@ -105,7 +134,7 @@ std::size_t remainder_table::side::first_near(double predicted) const noexcept {
 
 void remainder_table::side::near(const feature_row& row, std::vector<double>& scratch,
                                  sample_set& out) const {
-    const double predicted = std::max(fit_.predict(row), least_);
+    const double predicted = predict(row);
     const std::size_t first = first_near(predicted);
     scratch.clear();
     for (std::size_t i = first; i < first + count_near(); ++i) {
@@ -122,11 +151,12 @@ void remainder_table::side::near(const feature_row& row, std::vector<double>& sc
 }
 
 std::span<const std::uint32_t> remainder_table::side::near(const feature_row& row) const noexcept {
-    const double predicted = std::max(fit_.predict(row), least_);
+    const double predicted = predict(row);
     return std::span(order_).subspan(first_near(predicted), count_near());
 }
 
-void remainder_table::build(const run_window& runs, std::span<const double> features) {
+void remainder_table::build(const run_window& runs, std::span<const double> features,
+                            std::span<const std::uint32_t> kinds) {
     mark = runs.mark();
     const std::uint64_t first = mark.added - runs.size();
     std::vector<double> service_left;
@@ -136,8 +166,8 @@ void remainder_table::build(const run_window& runs, std::span<const double> feat
         service_left.push_back(run.service_left[p.visit]);
         path_left.push_back(run.path_left[p.visit]);
     }
-    service.build(service_left, features);
-    path.build(path_left, features);
+    service.build(service_left, features, kinds);
+    path.build(path_left, features, kinds);
 }
 
 }  // namespace sluice::demand::detail

@@ -11,6 +11,7 @@
 #include <sluice/demand/sample_set.hpp>
 #include <sluice/demand/unit_visit.hpp>
 
+#include "local_mean.hpp"
 #include "ridge.hpp"
 #include "run_window.hpp"
 
@@ -29,6 +30,9 @@ using feature_row = std::array<double, feature_count>;
 [[nodiscard]] feature_row features_of(std::span<const unit_visit> ended,
                                       const std::optional<unit_visit>& current,
                                       const service_rates& rates) noexcept;
+/// Those that may tell kinds of runs apart: tokens per call of the unit under way, the last one and
+/// the first one.
+[[nodiscard]] std::vector<std::uint32_t> kind_features(std::size_t ended, bool begun);
 ///@}
 
 /// A place in a run of the window.
@@ -44,9 +48,11 @@ class remainder_table {
     class side {
      public:
         /// Takes the remainders at `places`, and their features, if they have any.
-        void build(std::span<const double> left, std::span<const double> features);
-        [[nodiscard]] bool regressed() const noexcept { return fit_.used > 0; }
-        [[nodiscard]] double r2() const noexcept { return fit_.r2; }
+        void build(std::span<const double> left, std::span<const double> features,
+                   std::span<const std::uint32_t> kinds);
+        [[nodiscard]] bool regressed() const noexcept { return fit_.used > 0 || local_.used(); }
+        /// Of the variance, what predicting each run by the others explains. \pre regressed()
+        [[nodiscard]] double r2() const noexcept { return local_.used() ? local_.r2() : fit_.r2; }
         /// All.
         [[nodiscard]] const sample_set& samples() const noexcept { return samples_; }
         /// Those of the runs most like a row of features, in its size. \pre regressed()
@@ -55,11 +61,13 @@ class remainder_table {
         [[nodiscard]] std::span<const std::uint32_t> near(const feature_row& row) const noexcept;
 
      private:
+        [[nodiscard]] double predict(const feature_row& row) const noexcept;
         [[nodiscard]] std::size_t first_near(double predicted) const noexcept;
         [[nodiscard]] std::size_t count_near() const noexcept;
 
         sample_set samples_;
         ridge_fit fit_;
+        local_mean local_;
         double least_ = 0;  ///< that is ever predicted
         double small_ = 0;  ///< below, errors are no part of what is predicted but seconds
         /// By what was predicted of each run without it, in ascending order.
@@ -73,8 +81,10 @@ class remainder_table {
     side service;
     side path;
 
-    /// Makes both sides of `places`. `features`: one row for each, or none.
-    void build(const run_window& runs, std::span<const double> features);
+    /// Makes both sides of `places`. `features`: one row for each, or none; `kinds` as
+    /// `kind_features`.
+    void build(const run_window& runs, std::span<const double> features,
+               std::span<const std::uint32_t> kinds);
 };
 
 }  // namespace sluice::demand::detail

@@ -98,7 +98,7 @@ const remainder_table& remainders::on_way(const run_window& runs, const observat
         const feature_row row = features_of(std::span(run.visits).first(at), current, runs.rates());
         features_.insert(features_.end(), row.begin(), row.end());
     }
-    table.build(runs, features_);
+    table.build(runs, features_, kind_features(at, seen.current.has_value()));
     return table;
 }
 
@@ -129,7 +129,7 @@ const remainder_table& remainders::at_unit(const run_window& runs, unit_id unit,
             table.places.push_back({first + r, static_cast<std::uint32_t>(at + (left ? 1 : 0))});
         }
     }
-    table.build(runs, {});
+    table.build(runs, {}, {});
     return table;
 }
 

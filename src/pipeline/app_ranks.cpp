@@ -58,26 +58,32 @@ void app_ranks::admit(request& r, time_point now) {
     if (of.epoch != v.application.epoch) {
         of = {v.application.epoch, nullptr};
     }
+    if (links_.size() <= r.index) {
+        links_.resize(std::size_t{r.index} + 1);
+    }
     if (of.first == nullptr) {
-        of.first = r.next_of_app = r.previous_of_app = &r;
+        of.first = &r;
+        link_of(r) = {&r, &r};
         return;
     }
-    r.next_of_app = of.first;  // the last of the ring
-    r.previous_of_app = of.first->previous_of_app;
-    r.previous_of_app->next_of_app = &r;
-    of.first->previous_of_app = &r;
+    request* const last = link_of(*of.first).previous;
+    link_of(r) = {of.first, last};
+    link_of(*last).next = &r;
+    link_of(*of.first).previous = &r;
 }
 
 void app_ranks::leave(request& r) noexcept {
-    if (r.next_of_app == nullptr) {
+    if (r.index >= links_.size() || link_of(r).next == nullptr) {
         return;
     }
+    const link was = std::exchange(link_of(r), {});
     if (ring* const of = ring_of(r.view.application); of != nullptr && of->first == &r) {
-        of->first = r.next_of_app == &r ? nullptr : r.next_of_app;
+        of->first = was.next == &r ? nullptr : was.next;
     }
-    r.next_of_app->previous_of_app = r.previous_of_app;
-    r.previous_of_app->next_of_app = r.next_of_app;
-    r.next_of_app = r.previous_of_app = nullptr;
+    if (was.next != &r) {
+        link_of(*was.next).previous = was.previous;
+        link_of(*was.previous).next = was.next;
+    }
 }
 
 // ---- what the tracker asks
@@ -101,7 +107,7 @@ void app_ranks::ranked(app_handle a, rank_value rank) noexcept {
     }
     request* r = of->first;
     do {
-        request* const next = r->next_of_app;
+        request* const next = link_of(*r).next;
         r->view.application_rank = rank;
         rerank_(context_, *r);
         r = next;

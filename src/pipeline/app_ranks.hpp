@@ -54,6 +54,11 @@ class app_ranks final : demand::app_ranker {
         std::uint32_t epoch = 0;
         request* first = nullptr;
     };
+    struct link {
+        request* next = nullptr;  // null: in no ring
+        request* previous = nullptr;
+    };
+    [[nodiscard]] link& link_of(const request& r) noexcept { return links_[r.index]; }
     [[nodiscard]] ring* ring_of(app_handle a) noexcept {
         return a.index < rings_.size() && rings_[a.index].epoch == a.epoch ? &rings_[a.index]
                                                                            : nullptr;
@@ -65,6 +70,7 @@ class app_ranks final : demand::app_ranker {
     void* const context_;
     const rerank_request rerank_;
     std::vector<ring> rings_;  // by the application's index
+    std::vector<link> links_;  // by the request's index; only as long as needed
     bool attached_ = false;
 
     struct turn : work {

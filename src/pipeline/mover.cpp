@@ -410,20 +410,6 @@ void mover::set_plan(request& r, std::uint32_t k) {
     }
 }
 
-// A request that prewarms ends as soon as nothing is left to bring near.
-void mover::check_warm(request& r) {
-    const std::uint32_t left = library_owned() ? r.waiting : r.fetching;
-    if (r.at != phase::loading || left > 0) {
-        return;
-    }
-    r.report.loaded = io_.now();
-    r.report.loaded_blocks = r.plan;
-    ++stats_.prewarm_requests;
-    stats_.prewarmed_blocks +=
-        std::uint64_t{groups()} * (r.plan - std::min<std::uint32_t>(r.plan, r.resident));
-    settle(r, r.timed_out ? event_kind::detached : event_kind::ready);
-}
-
 void mover::check_loaded(request& r) {
     if (r.prewarm) {
         check_warm(r);

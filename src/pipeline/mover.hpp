@@ -132,7 +132,6 @@ class mover {
     void rerank(request& r);
     void rerank_fetch(const request& r);
     void check_loaded(request& r);
-    void check_warm(request& r);
     void tell_progress(request& r, std::uint32_t what);
     void load_timed_out(request& r);
     void stop_loading(request& r);
@@ -190,18 +189,21 @@ class mover {
     [[nodiscard]] bool wants_now(const request& r) const;
     void grant_all();
     [[nodiscard]] bool can_grant(const request& r);
-    [[nodiscard]] bool revoke_warm(const request& r);
     [[nodiscard]] bool revoke_for(request& r);
     [[nodiscard]] bool grant(request& r);
     void granted(request& r);
     void ungrant(request& r);
     void give_back_page(std::uint32_t group, slot_id s);
-    [[nodiscard]] bool is_counted_on(std::uint32_t entry);
     [[nodiscard]] slot_id take_page(std::uint32_t group, std::uint32_t owner, bool spare = false);
     void unmap_l1(std::uint32_t entry);
     [[nodiscard]] bool keep_pages(request& r, std::uint32_t from, std::uint32_t to);
     [[nodiscard]] bool make_private(request& r, std::uint32_t from, std::uint32_t to);
     void bind_pages(request& r);
+
+    // mover_prewarm.cpp: requests that nobody waits for
+    void check_warm(request& r);
+    [[nodiscard]] bool revoke_warm(const request& r);
+    [[nodiscard]] bool is_counted_on(std::uint32_t entry);
 
     // mover_copy.cpp: L2 to L1
     void land(request& r, block_ref& ref);

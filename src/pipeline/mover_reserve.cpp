@@ -157,28 +157,6 @@ bool mover::can_grant(const request& r) {
     return true;
 }
 
-// Who prewarms stands for nobody: it goes, whether that is enough or not. \return whether it was
-bool mover::revoke_warm(const request& r) {
-    bool enough = false;
-    std::vector<std::uint32_t> passed_over;
-    while (warm_holders_ > 0 && !enough) {
-        request& worst = at(revocable_.top());
-        if (!worst.prewarm) {
-            passed_over.push_back(worst.index);
-            revocable_.pop();
-            continue;
-        }
-        ++stats_.revocations;
-        ungrant(worst);
-        want_l1(worst);
-        enough = can_grant(r);
-    }
-    for (const std::uint32_t index : passed_over) {
-        revocable_.set(index, key_of(at(index), rank_copy));
-    }
-    return enough;
-}
-
 bool mover::revoke_for(request& r) {
     constexpr std::uint8_t at_most = 4;  // per request, so that no policy can make it starve
     if (r.prewarm) {
@@ -352,16 +330,6 @@ void mover::ungrant(request& r) {
 }
 
 // ---- pages
-
-// Whether a request that somebody waits for waits for the block.
-bool mover::is_counted_on(std::uint32_t entry) {
-    for (const block_ref* w = table_[entry].waiters; w != nullptr; w = w->next) {
-        if (!at(request_index(*w)).prewarm) {
-            return true;
-        }
-    }
-    return false;
-}
 
 // `spare`: only one that no request counts on. What one counts on has been used just now, as far
 // as eviction goes.

@@ -193,11 +193,17 @@ struct request {
     bool lookup_running = false;
     bool quiesce_owed = false;  ///< a `quiesced` event was promised
     std::uint8_t revoked = 0;
+    // Here since they fit: said by io, or the engine, to others.
+    std::atomic<bool> outcome_known{false};  ///< io does not write `report` any more
+    std::atomic<bool> pages_known{false};    ///< loaded: `slots` may be asked for
+    std::atomic<bool> compute_reported{false};
     progress_number<std::uint32_t> hits;      ///< as `report.hit_blocks`, plus 1; 0: not known
     progress_number<std::uint32_t> plan;      ///< blocks to load
     progress_number<std::uint32_t> waiting;   ///< blocks not in L1 yet
     progress_number<std::uint32_t> fetching;  ///< of those, not in L2 yet
     std::uint32_t draining = 0;
+    bool has_bound = false;  ///< of the engine's pages
+    std::atomic<rank_tier> tier_told{rank_tier::normal};
     compact_array<block_key> keys;               ///< until looked up
     compact_array<block_ref> blocks_wanted;      ///< all named blocks; tagged with the index
     block_set fetches;                           ///< blocks that wait to be fetched
@@ -224,11 +230,6 @@ struct request {
 
     // --- Engine's pages, under the table's lock until tell::bind.
     compact_array<slot_id> bound;
-    bool has_bound = false;
-    std::atomic<bool> outcome_known{false};  ///< io does not write `report` any more
-    std::atomic<bool> pages_known{false};    ///< loaded: `slots` may be asked for
-    std::atomic<bool> compute_reported{false};
-    std::atomic<rank_tier> tier_told{rank_tier::normal};
     std::atomic<std::int64_t> first_token_ns{-1};  ///< as io or the engine says
     std::atomic<double> rank_told{0};              ///< of the engine's own; then `tier_told`
 
@@ -238,8 +239,6 @@ struct request {
     std::uint64_t planned_copy = 0;
     float compute_seconds_told = 0;  ///< by the engine, with tell::engine_computed
     std::uint32_t told = 0;          ///< signals from io not yet seen by the request's task
-    request* next_of_app = nullptr;  ///< the ring of those of its application that are ranked
-    request* previous_of_app = nullptr;
     std::coroutine_handle<> awaiting;
 
     /// Makes a finished request a fresh one, under a new epoch.

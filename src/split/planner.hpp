@@ -143,7 +143,6 @@ class planner {
     // planner_apps.cpp: the same, of applications
     void rank_applications(time_point now);
     void admit_to_application(const request_view& noted);
-    void leave_application(const request_view& noted);
     void application_ranked(app_handle a, rank_value rank);
 
     const planner_options options_;

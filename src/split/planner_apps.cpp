@@ -51,28 +51,21 @@ void planner::admit_to_application(const request_view& noted) {
     }
 }
 
-void planner::leave_application(const request_view& noted) {
-    if (applications_ == nullptr) {
-        return;
-    }
-    if (const auto at = applications_->requests.find(noted.application);
-        at != applications_->requests.end()) {
-        std::erase(at->second, noted.id);
-    }
-}
-
+// Also those that are ready, and wait for the engine to compute them.
 void planner::application_ranked(app_handle a, rank_value rank) {
     const auto at = applications_->requests.find(a);
     if (at == applications_->requests.end()) {
         return;
     }
-    for (const request_handle h : at->second) {
-        {
-            const std::scoped_lock lock(mutex_);
-            if (entry* const e = find(h); e != nullptr) {
-                e->view.application_rank = rank;
-            }
+    std::erase_if(at->second, [&](request_handle h) {
+        const std::scoped_lock lock(mutex_);
+        entry* const e = find(h);
+        if (e != nullptr) {
+            e->view.application_rank = rank;
         }
+        return e == nullptr;
+    });
+    for (const request_handle h : at->second) {
         rerank(h);
     }
 }

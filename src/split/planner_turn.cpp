@@ -171,7 +171,6 @@ void planner::tell_policy(const news& n) {
             }
         }
         order.done(v, now);
-        leave_application(v);
         observe_load(n);
         break;
     }

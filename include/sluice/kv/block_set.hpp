@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-/// A set of small integers with a fast "smallest member" and "largest member": the pending blocks
-/// of a request at a stage. One bit each; up to 64 take no memory of their own.
+/// A set of integers below 2^24 with a fast "smallest member" and "largest member": the pending
+/// blocks of a request at a stage. One bit each; up to 64 take no memory of their own.
 class block_set {
  public:
     static constexpr std::uint32_t none = UINT32_MAX;
@@ -50,7 +50,9 @@ class block_set {
         }
         word |= bit;
         ++count_;
-        hint_ = std::min(hint_, i / 64);
+        if (i / 64 < hint_) {
+            hint_ = (i / 64) & word_mask;
+        }
         return true;
     }
 
@@ -74,11 +76,14 @@ class block_set {
         while (words()[hint_] == 0) {
             ++hint_;  // nothing below the hint: amortised over the inserts
         }
-        return hint_ * 64 + static_cast<std::uint32_t>(std::countr_zero(words()[hint_]));
+        return static_cast<std::uint32_t>(hint_) * 64 +
+               static_cast<std::uint32_t>(std::countr_zero(words()[hint_]));
     }
 
     /// The largest member, or `none`.
-    [[nodiscard]] std::uint32_t last() const noexcept { return before(std::max(size_, 1U) * 64); }
+    [[nodiscard]] std::uint32_t last() const noexcept {
+        return before(std::max(static_cast<std::uint32_t>(size_), 1U) * 64);
+    }
 
     /// The largest member below `i`, or `none`.
     [[nodiscard]] std::uint32_t before(std::uint32_t i) const noexcept {
@@ -96,17 +101,26 @@ class block_set {
         return at * 64 + 63 - static_cast<std::uint32_t>(std::countl_zero(word));
     }
 
-    [[nodiscard]] std::uint32_t size() const noexcept { return count_; }
+    [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(count_); }
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
 
  private:
+    static constexpr std::uint32_t word_mask = (1U << 20) - 1;
+    static constexpr std::uint32_t member_mask = (1U << 24) - 1;
+
     block_set(std::uint32_t words, std::uint64_t* memory) noexcept
-        : bits_(reinterpret_cast<std::uintptr_t>(memory)), size_(words) {}
+        : bits_(reinterpret_cast<std::uintptr_t>(memory)), size_(words & word_mask) {}
     void swap(block_set& other) noexcept {
         std::swap(bits_, other.bits_);
-        std::swap(size_, other.size_);
-        std::swap(count_, other.count_);
-        std::swap(hint_, other.hint_);
+        const std::uint64_t size = size_;
+        const std::uint64_t hint = hint_;
+        const std::uint64_t count = count_;
+        size_ = other.size_;
+        hint_ = other.hint_;
+        count_ = other.count_;
+        other.size_ = size & word_mask;
+        other.hint_ = hint & word_mask;
+        other.count_ = count & member_mask;
     }
     [[nodiscard]] std::uint64_t* words() noexcept {
         return size_ > 1 ? reinterpret_cast<std::uint64_t*>(bits_) : &bits_;
@@ -115,10 +129,10 @@ class block_set {
         return size_ > 1 ? reinterpret_cast<const std::uint64_t*>(bits_) : &bits_;
     }
 
-    std::uint64_t bits_ = 0;  // the only word, or where the words are
-    std::uint32_t size_ = 0;  // in words
-    std::uint32_t count_ = 0;
-    std::uint32_t hint_ = 0;
+    std::uint64_t bits_ = 0;       // the only word, or where the words are
+    std::uint64_t size_ : 20 = 0;  // in words
+    std::uint64_t hint_ : 20 = 0;  // no member is in the words below
+    std::uint64_t count_ : 24 = 0;
 };
 
 }  // namespace sluice

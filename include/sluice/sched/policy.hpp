@@ -92,7 +92,8 @@ class policy {
     virtual void submitted(const request_view&, time_point /*now*/) noexcept {}
     /// `r` received `seconds` of a stage's resource.
     virtual void served(const request_view&, stage_id, double /*seconds*/) noexcept {}
-    /// `r` has had its outcome; the last call for it.
+    /// `r` has had its outcome; the last call for it, but that one which is ready, and waits for
+    /// the engine to compute it, is ranked anew when its application is.
     virtual void done(const request_view&, time_point /*now*/) noexcept {}
 
  private:
