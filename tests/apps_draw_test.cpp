@@ -61,8 +61,8 @@ drawn draw_from(const std::string& folder, const std::string& mix, draw_options 
 }  // namespace
 
 TEST_CASE("mix: those that are built in can be read", "[apps]") {
-    CHECK(builtin_mixes() ==
-          std::vector<std::string>{"ablation", "deadlines", "default", "end_to_end", "kv_cache"});
+    CHECK(builtin_mixes() == std::vector<std::string>{"ablation", "deadlines", "default", "dnn",
+                                                      "docker", "end_to_end", "kv_cache", "lora"});
     for (const std::string& name : builtin_mixes()) {
         const auto mix = load_mix(name);
         INFO(mix.status().ToString());

@@ -132,6 +132,52 @@ TEST_CASE("apps: orders that know sizes finish small ones first", "[apps]") {
     CHECK(oracle < 0.7 * fifo);
 }
 
+TEST_CASE("apps: where prefixes are far, prewarming brings them near before the calls", "[apps]") {
+    SLUICE_REAL_RUNS_OR_SKIP(runs)
+    app_options o;
+    o.runs = runs;
+    o.mix = "kv_cache";
+    o.engine = "h800-llama3-70b-tp4";
+    o.tasks = 80;
+    o.window_s = 120;
+    o.splits = 2;
+    o.load_share = 0.4;
+    const app_case without = run(o);
+    o.cache = cache_use::prewarm;
+    const app_case with = run(o);
+    // What is cached is so for both; with nobody far ahead it is fetched when the call is there.
+    CHECK(without.cached_share > 0.7);
+    CHECK(with.cached_share == Approx(without.cached_share));
+    CHECK(without.near_share < 0.1);
+    CHECK(with.near_share > 0.5);
+    CHECK(with.ttft_s < 0.9 * without.ttft_s);
+    o.cache = cache_use::late;
+    CHECK(run(o).cached_share == Approx(without.cached_share));
+}
+
+TEST_CASE("apps: loading takes its share of the TTFT of a call that loads, alone", "[apps]") {
+    sluice_test::small_runs small;
+    // Two turns, the second behind 64 blocks of the first; nobody waits before its calls.
+    const std::string units =
+        R"("units": [{"unit": "code_generation", "backend": "llm", "start_order": 0, "calls": [)"
+        R"({"prompt_tokens": 2048, "completion_tokens": 1}]},)"
+        R"({"unit": "code_generation", "backend": "llm", "start_order": 1, "calls": [)"
+        R"({"prompt_tokens": 2148, "completion_tokens": 1}]}]})";
+    (void)small.write("code_feedback.jsonl", R"({"app": "code_feedback", "run": 0, )" + units +
+                                                 '\n' + R"({"app": "code_feedback", "run": 1, )" +
+                                                 units);
+    app_options o = small_options(small, "gittins");
+    o.mix = small.write("one.json", R"({"name": "one", "weights": {"code_feedback": 1},
+"window_s": 10, "tasks": 1})");
+    o.splits = 1;
+    o.load_share = 0.6;
+    const app_case out = run(o);
+    const double first = 0.0282 + 2048 * 161e-6;
+    const double second = (0.0282 + 100 * 161e-6) / 0.4;
+    CHECK(2 * out.ttft_s == Approx(first + second).epsilon(0.15));  // and the copy to the GPU
+    CHECK(2 * out.ttft_s >= first + second);
+}
+
 TEST_CASE("apps: JSON has what scripts read", "[apps]") {
     const sluice_test::small_runs small;
     app_options o = small_options(small, "app_lstf");

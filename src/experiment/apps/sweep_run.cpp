@@ -186,8 +186,8 @@ std::string key_of_options(const app_options& options) {
     for (const app_option& o : all_app_options()) {
         if (is_key(o)) {
             const std::string text = o.get(options);
-            const bool quoted = text.find(',') != std::string::npos;
-            out += fmt::format("{}{}", out.empty() ? "" : ",", quoted ? '"' + text + '"' : text);
+            const std::string_view quote = text.find(',') != std::string::npos ? "\"" : "";
+            out += fmt::format("{}{}{}{}", out.empty() ? "" : ",", quote, text, quote);
         }
     }
     return out;

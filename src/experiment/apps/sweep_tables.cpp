@@ -113,7 +113,7 @@ absl::StatusOr<std::string> cell(const app_sweep& sweep, const app_sweep::figure
         if (compared) {
             return fmt::format("{:+.1f}", (paper->second / base->second - 1) * 100);
         }
-        return fmt::format("{:g}", paper->second * (column.unit == "%" ? 100 : 1));
+        return fmt::format("{:g}", paper->second);
     }
     const auto read = [&](const app_sweep::part& of) -> absl::StatusOr<by_split> {
         const auto options = options_of(sweep, f, panel, of, column);
