@@ -99,20 +99,6 @@ slot_id mover::steal_l2(request& r) {
     return found;  // cold now
 }
 
-// Blocks of one that prewarms wait in L2 for pages; what is to be kept goes before a guess.
-// \return whether one has been stopped
-bool mover::stop_warming() {
-    if (warm_ == 0 || victims_.empty()) {
-        return false;
-    }
-    request& worst = at(victims_.top());
-    if (!worst.prewarm || worst.holder) {
-        return false;
-    }
-    stop_loading(worst);
-    return worst.settled();
-}
-
 void mover::evict_l2(slot_id s) {
     const std::uint32_t entry = l2_.owner(s);
     block_entry& e = table_[entry];

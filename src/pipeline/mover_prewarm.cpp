@@ -43,6 +43,33 @@ bool mover::revoke_warm(const request& r) {
     return enough;
 }
 
+// Its blocks in L2 wait for pages, or for the rest of them: what is to be kept goes before a guess.
+// The worst one ends with what it has. \return whether there was one
+bool mover::stop_warming() {
+    if (warm_ == 0 || victims_.empty()) {
+        return false;
+    }
+    request& worst = at(victims_.top());
+    if (!worst.prewarm || worst.holder) {
+        return false;
+    }
+    const auto landed = [&](std::uint32_t i) {
+        for (std::uint32_t g = 0; g < groups(); ++g) {
+            if (is_waiting(worst.refs()[g * worst.blocks + i].state) &&
+                worst.refs()[g * worst.blocks + i].state != want::landed) {
+                return false;
+            }
+        }
+        return true;
+    };
+    std::uint32_t near = 0;
+    while (!library_owned() && near < worst.plan && landed(near)) {
+        ++near;
+    }
+    shorten(worst, near);
+    return worst.settled();
+}
+
 // Whether a request that somebody waits for waits for the block.
 bool mover::is_counted_on(std::uint32_t entry) {
     for (const block_ref* w = table_[entry].waiters; w != nullptr; w = w->next) {
