@@ -89,8 +89,9 @@ TEST_CASE("mix: what is wrong is named with its line and key", "[apps]") {
     CHECK_THAT(mix_fault(R"({"name": "m", "weights": {"a": 1}, "window_s": 1, "tasks": 1,
 "deadline_share": 2})"),
                ContainsSubstring("deadline_share"));
-    CHECK_THAT(mix_fault(R"({"name": "m", "weights": {"a": 1}, "window_s": 1, "tasks": 1, "x": 2})"),
-               ContainsSubstring("x"));
+    CHECK_THAT(
+        mix_fault(R"({"name": "m", "weights": {"a": 1}, "window_s": 1, "tasks": 1, "x": 2})"),
+        ContainsSubstring("x"));
     CHECK_THAT(std::string(sluice::message_of(load_mix("none").status())),
                ContainsSubstring("end_to_end"));
 }
@@ -98,9 +99,10 @@ TEST_CASE("mix: what is wrong is named with its line and key", "[apps]") {
 TEST_CASE("corpus: bad records say where", "[apps]") {
     sluice_test::small_runs small;
     const app_mix mix = *load_mix(small.mix());
-    (void)small.write("chat.jsonl", "{\"app\": \"chat\", \"run\": 0, \"units\": [{\"unit\": \"u\", "
-                                    "\"backend\": \"llm\", \"start_order\": 0, \"calls\": "
-                                    "[{\"prompt_tokens\": -5, \"completion_tokens\": 1}]}]}\n");
+    (void)small.write("chat.jsonl",
+                      "{\"app\": \"chat\", \"run\": 0, \"units\": [{\"unit\": \"u\", "
+                      "\"backend\": \"llm\", \"start_order\": 0, \"calls\": "
+                      "[{\"prompt_tokens\": -5, \"completion_tokens\": 1}]}]}\n");
     const auto negative = app_corpus::read(small.folder(), mix);
     CHECK(negative.status().code() == absl::StatusCode::kInvalidArgument);
     CHECK_THAT(std::string(sluice::message_of(negative.status())),

@@ -46,10 +46,20 @@ std::string fault_of(app_options options) {
     return std::string(sluice::message_of(out.status()));
 }
 
-constexpr std::string_view all_policies[] = {
-    "fifo",      "sjf",           "edf",       "app_fifo",         "vtc",
-    "las",       "gittins",       "mean_srpt", "gittins_artifact", "gittins:online=off",
-    "oracle",    "oracle:by=path", "app_lstf",  "aging:after=60(gittins)"};
+constexpr std::string_view all_policies[] = {"fifo",
+                                             "sjf",
+                                             "edf",
+                                             "app_fifo",
+                                             "vtc",
+                                             "las",
+                                             "gittins",
+                                             "mean_srpt",
+                                             "gittins_artifact",
+                                             "gittins:online=off",
+                                             "oracle",
+                                             "oracle:by=path",
+                                             "app_lstf",
+                                             "aging:after=60(gittins)"};
 
 }  // namespace
 
@@ -73,8 +83,7 @@ TEST_CASE("apps: one alone takes the time of its steps", "[apps]") {
     const app_case out = run(o);
     // Prefill 28.2 ms + 161 us a token, a step of one sequence 23.79 ms; the second prompt of the
     // last unit is prefilled before the first's second token.
-    const double expected =
-        0.0282 + 0.0161 + 2 * 0.02379 + 5 + 2 * 0.0282 + 110 * 161e-6 + 0.02379;
+    const double expected = 0.0282 + 0.0161 + 2 * 0.02379 + 5 + 2 * 0.0282 + 110 * 161e-6 + 0.02379;
     CHECK(out.act_s.mean.mean == Approx(expected).epsilon(1e-6));
     CHECK(out.runs[0].tracker.ended == 1);
     CHECK(out.runs[0].tracker.learned == 1);
@@ -283,15 +292,15 @@ TEST_CASE("apps sweep: tables, and a table of runs that can be checked", "[apps]
     CHECK(check_app_sweep(*sweep, small.folder(), *read, 100, 2).ok());
     auto changed = *read;
     changed.begin()->second[0].values[0] *= 1.001;
-    CHECK_THAT(std::string(sluice::message_of(
-                   check_app_sweep(*sweep, small.folder(), changed, 100, 2))),
-               ContainsSubstring("act_mean was"));
+    CHECK_THAT(
+        std::string(sluice::message_of(check_app_sweep(*sweep, small.folder(), changed, 100, 2))),
+        ContainsSubstring("act_mean was"));
     changed.erase(changed.begin());
     CHECK_FALSE(check_app_sweep(*sweep, small.folder(), changed, 100, 2).ok());
     CHECK_FALSE(app_sweep_markdown(*sweep, changed).ok());
-    CHECK_THAT(std::string(sluice::message_of(
-                   read_app_sweep_csv(csv.substr(0, csv.rfind(','))).status())),
-               ContainsSubstring("line "));
+    CHECK_THAT(
+        std::string(sluice::message_of(read_app_sweep_csv(csv.substr(0, csv.rfind(','))).status())),
+        ContainsSubstring("line "));
     CHECK_FALSE(read_app_sweep_csv("a,b\n").ok());
 }
 

@@ -64,8 +64,8 @@ absl::Status sweep(const apps_command& c) {
     if (!c.check.empty()) {
         const auto results = results_in(c.check);
         SLUICE_RETURN_IF_ERROR(results.status());
-        return annotate(
-            experiment::check_app_sweep(*file, c.apps.runs, *results, c.lines, c.jobs), c.check);
+        return annotate(experiment::check_app_sweep(*file, c.apps.runs, *results, c.lines, c.jobs),
+                        c.check);
     }
     absl::StatusOr<experiment::app_sweep_results> results = absl::UnknownError("");
     if (!c.from.empty()) {
@@ -85,8 +85,8 @@ absl::Status sweep(const apps_command& c) {
         const std::filesystem::path folder(c.out);
         SLUICE_RETURN_IF_ERROR(write_text((folder / "tables.md").string(), *tables));
         if (c.from.empty()) {
-            SLUICE_RETURN_IF_ERROR(write_text((folder / "runs.csv").string(),
-                                              experiment::app_sweep_csv(*results)));
+            SLUICE_RETURN_IF_ERROR(
+                write_text((folder / "runs.csv").string(), experiment::app_sweep_csv(*results)));
         }
     }
     return c.quiet ? absl::OkStatus() : write_text("-", *tables);
@@ -146,10 +146,10 @@ void add_sim_apps(CLI::App& sim, int& exit_code) {
             continue;
         }
         const std::string usual = option.get(c.apps);
-        sub->add_option_function<std::string>(
-               flag, set,
-               usual.empty() ? std::string(option.help)
-                             : fmt::format("{} [{}]", option.help, usual))
+        sub->add_option_function<std::string>(flag, set,
+                                              usual.empty()
+                                                  ? std::string(option.help)
+                                                  : fmt::format("{} [{}]", option.help, usual))
             ->type_name(std::string(option.values));
     }
     sub->add_option("--plugin", c.plugins, "Shared object that registers policies; repeatable")

@@ -19,16 +19,16 @@ class small_runs {
         for (int run = 0; run < 12; ++run) {
             const int first = 100 + 10 * run;
             const int second = first + 40 + run;
-            chats += fmt::format(
-                R"({{"app": "chat", "run": {0}, "units": [)"
-                R"({{"unit": "ask", "backend": "llm", "start_order": 0, "calls": [)"
-                R"({{"prompt_tokens": {1}, "completion_tokens": 20}}]}},)"
-                R"({{"unit": "look", "backend": "search", "start_order": 1, "calls": [)"
-                R"({{"duration_ms": {2}}}]}},)"
-                R"({{"unit": "ask", "backend": "llm", "start_order": 2, "calls": [)"
-                R"({{"prompt_tokens": {3}, "completion_tokens": 30}}]}}]}})"
-                "\n",
-                run, first, 1000 + 100 * run, second);
+            chats +=
+                fmt::format(R"({{"app": "chat", "run": {0}, "units": [)"
+                            R"({{"unit": "ask", "backend": "llm", "start_order": 0, "calls": [)"
+                            R"({{"prompt_tokens": {1}, "completion_tokens": 20}}]}},)"
+                            R"({{"unit": "look", "backend": "search", "start_order": 1, "calls": [)"
+                            R"({{"duration_ms": {2}}}]}},)"
+                            R"({{"unit": "ask", "backend": "llm", "start_order": 2, "calls": [)"
+                            R"({{"prompt_tokens": {3}, "completion_tokens": 30}}]}}]}})"
+                            "\n",
+                            run, first, 1000 + 100 * run, second);
             std::string calls;
             for (int c = 0; c < 8; ++c) {
                 calls += fmt::format(R"({}{{"prompt_tokens": {}, "completion_tokens": {}}})",

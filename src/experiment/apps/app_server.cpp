@@ -129,13 +129,11 @@ absl::Status app_server::assemble() {
             [this](std::uint32_t task) { return external_rank(task); },
             [this](std::uint32_t call) { enter(call); }, s_.options.prewarm_confidence, home());
     }
-    arrival_timer_.emplace(*this, 0, [](timer& f) noexcept {
-        static_cast<owned_timer&>(f).owner.arrive();
-    });
+    arrival_timer_.emplace(*this, 0,
+                           [](timer& f) noexcept { static_cast<owned_timer&>(f).owner.arrive(); });
     home().arm(*arrival_timer_, time_point{from_seconds(s_.draw.tasks.front().arrival_s)});
-    progress_timer_.emplace(*this, 0, [](timer& f) noexcept {
-        static_cast<owned_timer&>(f).owner.report_progress();
-    });
+    progress_timer_.emplace(
+        *this, 0, [](timer& f) noexcept { static_cast<owned_timer&>(f).owner.report_progress(); });
     home().arm(*progress_timer_, time_point{progress_interval});
     return absl::OkStatus();
 }
@@ -440,10 +438,8 @@ absl::StatusOr<app_run> app_server::run() {
     out_.busy[0] = bed_->compute_busy_seconds() / out_.makespan_s;
     for (std::size_t b = 1; b < app_backends; ++b) {
         const external_queue& q = *queues_[b];
-        out_.busy[b] =
-            all_places[b] > 0 ? q.busy_seconds() / (all_places[b] * out_.makespan_s) : 0;
-        out_.waited_s[b] =
-            q.items() > 0 ? q.waited_seconds() / static_cast<double>(q.items()) : 0;
+        out_.busy[b] = all_places[b] > 0 ? q.busy_seconds() / (all_places[b] * out_.makespan_s) : 0;
+        out_.waited_s[b] = q.items() > 0 ? q.waited_seconds() / static_cast<double>(q.items()) : 0;
     }
     return std::move(out_);
 }

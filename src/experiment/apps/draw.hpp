@@ -34,19 +34,19 @@ struct app_task {
     double arrival_s = 0;
     double deadline_multiple = 0;  ///< 1.2, 1.5 or 2; 0: it has no deadline
     double ideal_s = 0;            ///< of its deadline: multiple x ideal after arrival
-    double service_s = 0;           ///< of all calls, as trackers reckon
-    double path_s = 0;              ///< the same of the longest path
+    double service_s = 0;          ///< of all calls, as trackers reckon
+    double path_s = 0;             ///< the same of the longest path
     std::vector<app_visit> visits;
 };
 
 /// What is asked of an engine and the external backends in one run.
 struct app_draw {
-    load calls;                       ///< all calls to the LLM; arrivals are not known before
-    std::vector<std::uint32_t> owner; ///< by call: its task
-    std::vector<double> gap_s;        ///< by call: what the client waits before it
+    load calls;                        ///< all calls to the LLM; arrivals are not known before
+    std::vector<std::uint32_t> owner;  ///< by call: its task
+    std::vector<double> gap_s;         ///< by call: what the client waits before it
     /// By call: leading blocks of which there has been KV before, as the client knows.
     std::vector<std::uint32_t> known_blocks;
-    std::vector<app_task> tasks;      ///< by arrival
+    std::vector<app_task> tasks;  ///< by arrival
 };
 
 /// Seconds that deadlines allow for, by token; 5.3 of the published evaluation.
@@ -68,8 +68,8 @@ struct draw_options {
     demand::service_rates rates;  ///< of what trackers reckon
 };
 
-/// Draws applications by the weights of a mix, each a run of the served half, with Poisson arrivals.
-/// What is drawn does not depend on intensity, engine or policy.
+/// Draws applications by the weights of a mix, each a run of the served half, with Poisson
+/// arrivals. What is drawn does not depend on intensity, engine or policy.
 ///
 /// \param served  by the place of a share in the mix; not empty; outlive the draw
 [[nodiscard]] app_draw draw_apps(const app_mix& mix,

@@ -26,10 +26,9 @@ double link_rate(const app_inputs& in, double share) {
                 for (const demand::call_record& c : u.calls) {
                     if (c.cached_tokens > 0) {
                         loaded += weight * c.cached_tokens;
-                        compute_s +=
-                            weight * (engine.prefill_fixed_s +
-                                      engine.prefill_per_token_s *
-                                          (c.prompt_tokens - c.cached_tokens));
+                        compute_s += weight * (engine.prefill_fixed_s +
+                                               engine.prefill_per_token_s *
+                                                   (c.prompt_tokens - c.cached_tokens));
                     }
                 }
             }

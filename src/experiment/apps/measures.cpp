@@ -61,9 +61,9 @@ constexpr app_measure measures_table[] = {
     {"near", true,
      [](const app_run& r) {
          const std::uint64_t far = r.computed_tokens + r.fetched_tokens;
-         return r.prompt_tokens == 0 ? none
-                                     : 1 - static_cast<double>(far) /
-                                               static_cast<double>(r.prompt_tokens);
+         return r.prompt_tokens == 0
+                    ? none
+                    : 1 - static_cast<double>(far) / static_cast<double>(r.prompt_tokens);
      }},
     {"ttft_mean", false, [](const app_run& r) { return r.ttft_s; }},
     {"warm_docker", true, [](const app_run& r) { return warm_share(r, cold_kind::docker); }},

@@ -21,8 +21,8 @@ struct app_mix {
     std::string name;
     std::string description;
     std::vector<share> shares;
-    double window_s = 0;      ///< at intensity 1
-    std::uint32_t tasks = 0;  ///< applications in the window
+    double window_s = 0;                                         ///< at intensity 1
+    std::uint32_t tasks = 0;                                     ///< applications in the window
     std::map<std::string, std::uint32_t, std::less<>> tasks_on;  ///< by engine, where they differ
     double deadline_share = 0;    ///< of applications that have a deadline
     std::uint32_t adapters = 0;   ///< LoRA adapters, of which each application has one; 0: none

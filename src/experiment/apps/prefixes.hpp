@@ -44,7 +44,7 @@ class app_prefixes {
     demand::kv_prefixes kv_;
     demand::prewarmer warmer_;
     demand::app_prewarmer watcher_;
-    std::vector<std::uint32_t> at_;  // by task: its visit
+    std::vector<std::uint32_t> at_;                       // by task: its visit
     std::vector<std::vector<demand::warm_key>> defined_;  // by task
 };
 

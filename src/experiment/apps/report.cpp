@@ -86,10 +86,13 @@ std::string app_case_json(const app_case& result, int indent) {
             all.found_cold += r.prewarmer.found_cold;
             all.withdrawn += r.prewarmer.withdrawn;
         }
-        out["prewarming"] = {{"started", all.started},         {"failed", all.failed},
-                             {"cooled", all.cooled},           {"found_warm", all.found_warm},
+        out["prewarming"] = {{"started", all.started},
+                             {"failed", all.failed},
+                             {"cooled", all.cooled},
+                             {"found_warm", all.found_warm},
                              {"found_warming", all.found_warming},
-                             {"found_cold", all.found_cold},   {"withdrawn", all.withdrawn}};
+                             {"found_cold", all.found_cold},
+                             {"withdrawn", all.withdrawn}};
     }
     if (result.cold) {
         out["cold_starts"] = cold_json(result);

@@ -13,8 +13,7 @@ demand::service_rates rates_of(const app_options& options, const hardware_profil
                                const kv_model& model) noexcept {
     demand::service_rates out;
     if (options.load_share > 0 && options.load_cost) {
-        out.load_s_per_token =
-            static_cast<double>(model.kv_bytes_per_token()) / hardware.link.rate;
+        out.load_s_per_token = static_cast<double>(model.kv_bytes_per_token()) / hardware.link.rate;
     }
     return out;
 }

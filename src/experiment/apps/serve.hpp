@@ -43,7 +43,7 @@ struct app_run {
     std::uint64_t seed = 0;
     std::vector<task> tasks;  ///< by arrival
     double makespan_s = 0;
-    std::array<double, app_backends> busy{};  ///< shares of the makespan, of what each can do
+    std::array<double, app_backends> busy{};      ///< shares of the makespan, of what each can do
     std::array<double, app_backends> waited_s{};  ///< for a place of an external backend, by visit
     std::uint64_t prompt_tokens = 0;
     std::uint64_t computed_tokens = 0;  ///< of the prompts; KV of the rest was somewhere

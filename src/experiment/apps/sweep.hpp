@@ -30,7 +30,8 @@ struct app_sweep {
         std::string application;  ///< of `act_mean`: of one application only
         std::string against;      ///< the row that others are compared with; empty: none
         std::string unit;         ///< s, ms, min or %
-        std::map<std::pair<std::string, std::string>, double> paper;  ///< by panel and row, in that unit
+        std::map<std::pair<std::string, std::string>, double>
+            paper;  ///< by panel and row, in that unit
     };
     struct figure {
         std::string name;

@@ -25,8 +25,8 @@ absl::StatusOr<std::string> setting_text(const json::member& m) {
     if (const auto number = m.what.number()) {
         return fmt::format("{}", *number);
     }
-    return m.what.error(fmt::format("key {}: {} is no setting", json::quote(m.key),
-                                    m.what.type_name()));
+    return m.what.error(
+        fmt::format("key {}: {} is no setting", json::quote(m.key), m.what.type_name()));
 }
 
 absl::Status read_settings(const json::value& from, app_sweep::part& out) {
@@ -87,8 +87,7 @@ absl::Status read_paper(const json::value& from, const app_sweep::figure& figure
                 return row.what.error(
                     fmt::format("key 'paper': no row is called {}", json::quote(row.key)));
             }
-            SLUICE_RETURN_IF_ERROR(
-                json::check_number(row.what, json::quote(row.key), -1e9, 1e9));
+            SLUICE_RETURN_IF_ERROR(json::check_number(row.what, json::quote(row.key), -1e9, 1e9));
             out.paper[{panel.key, row.key}] = *row.what.number();
         }
     }
@@ -204,8 +203,7 @@ absl::StatusOr<app_options> options_of(const app_sweep& sweep, const app_sweep::
                                        const app_sweep::part& panel, const app_sweep::part& row,
                                        const app_sweep::column& column) {
     app_options out;
-    for (const app_sweep::part* part :
-         {&sweep.base, &figure.base, &panel, &row, &column.what}) {
+    for (const app_sweep::part* part : {&sweep.base, &figure.base, &panel, &row, &column.what}) {
         for (const auto& [name, text] : part->settings) {
             SLUICE_RETURN_IF_ERROR(set_app_option(out, name, text));
         }

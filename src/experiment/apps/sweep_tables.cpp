@@ -25,8 +25,8 @@ absl::StatusOr<by_split> values_of(const app_sweep_results& results, const app_o
     if (it == results.end()) {
         return absl::NotFoundError(fmt::format("{} is not there", key));
     }
-    const auto place = static_cast<std::size_t>(find_app_measure(column.measure) -
-                                                all_app_measures().data());
+    const auto place =
+        static_cast<std::size_t>(find_app_measure(column.measure) - all_app_measures().data());
     by_split out;
     for (const app_sweep_row& r : it->second) {
         if (r.split < options.split_seed || r.split >= options.split_seed + options.splits) {
@@ -125,9 +125,8 @@ absl::StatusOr<std::string> cell(const app_sweep& sweep, const app_sweep::figure
     if (!compared) {
         return cell_text(estimate_over(*values), column.unit);
     }
-    const auto base_row = std::find_if(f.rows.begin(), f.rows.end(), [&](const auto& r) {
-        return r.label == column.against;
-    });
+    const auto base_row = std::find_if(f.rows.begin(), f.rows.end(),
+                                       [&](const auto& r) { return r.label == column.against; });
     const auto base = read(*base_row);
     SLUICE_RETURN_IF_ERROR(base.status());
     return change_text(change_of(*values, *base));
