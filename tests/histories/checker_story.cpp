@@ -101,8 +101,8 @@ void checker::saw(watched& r, const request_event& e) {
             wrong("with another number of blocks than the compute job");
         }
         r.k = e.blocks;
-        // One that prewarms may find no memory in L2.
-        const bool has_all = !r.plan->prewarm || h_.c.library_owned;
+        // One that prewarms may find no memory in L2, or give it to what is written back.
+        const bool has_all = !r.plan->prewarm;
         if (faultless_ && !h_.c.split && has_all && r.k < least_prefix(r)) {
             fail("k-too-small", fmt::format("request {} ends {} with {} blocks, but {} are cached",
                                             r.number, name_of(e.kind), r.k, least_prefix(r)));
