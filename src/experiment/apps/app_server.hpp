@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -29,6 +30,9 @@ namespace sluice::experiment {
 /// One thread at a time; time is virtual.
 class app_server {
  public:
+    /// How often the engine says what its sequences have got.
+    static constexpr duration progress_interval = std::chrono::milliseconds(500);
+
     /// \param s  outlives it
     explicit app_server(const app_setting& s) noexcept : s_(s) {}
     ~app_server();
