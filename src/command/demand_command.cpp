@@ -18,7 +18,7 @@
 #include <sluice/base/status.hpp>
 #include <sluice/demand/demand_model.hpp>
 
-#include "../workload/random.hpp"
+#include "../experiment/apps/corpus.hpp"
 #include "commands.hpp"
 #include "demand_report.hpp"
 #include "output.hpp"
@@ -73,21 +73,16 @@ absl::StatusOr<runs_by_application> read_all(const std::string& path) {
     return out;
 }
 
-/// One half of the runs, at random by the seed.
+/// One half of the runs, at random by the seed, as `sim apps` splits them.
 std::vector<demand::run_record> half_of(const std::vector<demand::run_record>& runs,
                                         std::uint64_t seed, bool first) {
-    constexpr std::uint64_t split_stream = 32;  // `sim apps` splits alike
-    std::vector<std::size_t> order;
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-        order.push_back(i);
+    experiment::split_runs halves = experiment::split_halves(runs, seed);
+    if (first) {
+        return std::move(halves.learned);
     }
-    for (std::size_t i = order.size(); i > 1; --i) {
-        std::swap(order[i - 1], order[workload::draw(seed, split_stream, i) % i]);
-    }
-    const std::size_t middle = order.size() / 2;
     std::vector<demand::run_record> out;
-    for (std::size_t i = first ? 0 : middle; i < (first ? middle : order.size()); ++i) {
-        out.push_back(runs[order[i]]);
+    for (const demand::run_record* run : halves.served) {
+        out.push_back(*run);
     }
     return out;
 }

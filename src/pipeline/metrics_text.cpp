@@ -41,10 +41,6 @@ class snapshot {
 
 double number(std::uint64_t n) { return static_cast<double>(n); }
 
-}  // namespace
-
-namespace {
-
 void write_applications(snapshot& out, const demand::app_tracker_stats& s) {
     out.level("sluice_applications_live", "Applications begun and not ended.", number(s.live));
     out.total("sluice_applications_total", "Applications begun.", s.begun);

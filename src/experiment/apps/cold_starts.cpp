@@ -29,6 +29,18 @@ std::string_view to_string(cold_kind k) noexcept {
     return names[index_of(k)];
 }
 
+void add_to(demand::prewarmer_stats& sum, const demand::prewarmer_stats& more) noexcept {
+    sum.started += more.started;
+    sum.failed += more.failed;
+    sum.cooled += more.cooled;
+    sum.found_warm += more.found_warm;
+    sum.found_warming += more.found_warming;
+    sum.found_cold += more.found_cold;
+    sum.withdrawn += more.withdrawn;
+    sum.saved_s += more.saved_s;
+    sum.wasted_s += more.wasted_s;
+}
+
 cold_start_counts cold_start_result::all() const noexcept {
     cold_start_counts out;
     for (const cold_start_counts& c : of) {
@@ -41,15 +53,7 @@ void cold_start_result::add(const cold_start_result& other) noexcept {
     for (std::size_t k = 0; k < cold_kinds; ++k) {
         of[k].add(other.of[k]);
     }
-    prewarmer.started += other.prewarmer.started;
-    prewarmer.failed += other.prewarmer.failed;
-    prewarmer.cooled += other.prewarmer.cooled;
-    prewarmer.found_warm += other.prewarmer.found_warm;
-    prewarmer.found_warming += other.prewarmer.found_warming;
-    prewarmer.found_cold += other.prewarmer.found_cold;
-    prewarmer.withdrawn += other.prewarmer.withdrawn;
-    prewarmer.saved_s += other.prewarmer.saved_s;
-    prewarmer.wasted_s += other.prewarmer.wasted_s;
+    add_to(prewarmer, other.prewarmer);
 }
 
 cold_starts::cold_starts(app_prewarm mode, const sizes& size, const app_draw& draw,

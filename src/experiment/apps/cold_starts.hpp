@@ -25,6 +25,8 @@ enum class cold_kind : std::uint8_t { docker, dnn, lora };
 inline constexpr std::size_t cold_kinds = 3;
 [[nodiscard]] std::string_view to_string(cold_kind k) noexcept;
 
+void add_to(demand::prewarmer_stats& sum, const demand::prewarmer_stats& more) noexcept;
+
 struct cold_start_result {
     std::array<cold_start_counts, cold_kinds> of{};
     demand::prewarmer_stats prewarmer;

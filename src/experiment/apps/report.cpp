@@ -78,13 +78,7 @@ std::string app_case_json(const app_case& result, int indent) {
     if (o.cache == cache_use::prewarm) {
         demand::prewarmer_stats all;
         for (const app_run& r : result.runs) {
-            all.started += r.prewarmer.started;
-            all.failed += r.prewarmer.failed;
-            all.cooled += r.prewarmer.cooled;
-            all.found_warm += r.prewarmer.found_warm;
-            all.found_warming += r.prewarmer.found_warming;
-            all.found_cold += r.prewarmer.found_cold;
-            all.withdrawn += r.prewarmer.withdrawn;
+            add_to(all, r.prewarmer);
         }
         out["prewarming"] = {{"started", all.started},
                              {"failed", all.failed},
